@@ -1,0 +1,65 @@
+"""What a QPU says about itself, as a value that can be stored, compared and hashed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qpuflow.domain.request import digest
+
+
+class DeviceStatus(StrEnum):
+    ONLINE = "online"
+    OFFLINE = "offline"
+    MAINTENANCE = "maintenance"
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GateSite(_Value):
+    """Where a gate exists, and how well it does there."""
+
+    qubits: tuple[int, ...]
+    duration_seconds: float | None = None
+    error: float | None = None
+
+
+class Gate(_Value):
+    """A native gate by its Qiskit name. No sites: anywhere, between any qubits."""
+
+    name: str
+    sites: tuple[GateSite, ...] | None = None
+
+
+class Limits(_Value):
+    max_qubits: int = Field(description="Qubits of one program as the user wrote it.")
+    max_shots: int
+    max_programs: int = 500
+    memory_bytes: int | None = Field(default=None, description="What a simulation may use.")
+
+
+class Device(_Value):
+    """A QPU's description.
+
+    ``outside_effects`` is False only for a simulator inside our own process: running it again
+    after a crash costs nobody anything.
+    """
+
+    name: str
+    num_qubits: int
+    gates: tuple[Gate, ...]
+    limits: Limits
+    status: DeviceStatus = DeviceStatus.ONLINE
+    status_reason: str | None = None
+    outside_effects: bool = True
+    simulator: bool = False
+    description: str = ""
+
+    @property
+    def target_hash(self) -> str:
+        """Changes when, and only when, a transpiled program may no longer fit."""
+        gates = [gate.model_dump(mode="json") for gate in self.gates]
+        return digest({"num_qubits": self.num_qubits, "gates": gates})

@@ -1,0 +1,39 @@
+"""Who asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from qpuflow.domain.errors import AccessDenied
+
+
+class Role(StrEnum):
+    USER = "user"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The user on whose behalf a call is made, the project that pays, and where it came from."""
+
+    user: str
+    project: str
+    roles: frozenset[Role] = field(default=frozenset({Role.USER}))
+    via: str = "python"
+
+    @property
+    def is_operator(self) -> bool:
+        return Role.OPERATOR in self.roles
+
+    def may_see(self, owner: str) -> bool:
+        return self.is_operator or self.user == owner
+
+    def require_operator(self, action: str) -> None:
+        if not self.is_operator:
+            raise AccessDenied(f"{self.user!r} may not {action}", remedy="Ask an operator.")
+
+
+def service(name: str) -> Principal:
+    """The principal of one of qpuflow's own parts, such as the reaper."""
+    return Principal(name, "system", frozenset({Role.OPERATOR}), via=name)

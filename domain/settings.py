@@ -1,0 +1,86 @@
+"""Settings: flag, then environment, then ``qpuflow.toml``, then the default."""
+
+from __future__ import annotations
+
+import getpass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+class Settings(BaseSettings):
+    """What an installation may decide. Environment variables are named ``QPUFLOW_<FIELD>``."""
+
+    model_config = SettingsConfigDict(env_prefix="QPUFLOW_", frozen=True, extra="ignore")
+
+    home: Path = Field(
+        default=Path("~/.qpuflow"), description="Where state lives: database, logs, payloads."
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="The ledger's PostgreSQL, as postgresql://user:password@host/database. "
+        "Empty: the embedded server that `qpuflow up` starts.",
+    )
+    prefect_database_url: SecretStr | None = Field(
+        default=None, description="Prefect's own database, when the ledger's is not embedded."
+    )
+    prefect_api_url: str | None = Field(
+        default=None, description="Empty: the server that `qpuflow up` starts."
+    )
+    port: Port = Field(default=4200, description="Of Prefect's API and pages. 0: any free one.")
+    payload_url: str | None = Field(
+        default=None,
+        description="An fsspec URL for payloads over 1 MB. Empty: a folder under the home.",
+    )
+    user: str = Field(default_factory=_login, description="Who submits. Default: the OS login.")
+    project: str | None = Field(default=None, description="Who pays. Empty: the user's own.")
+    linger_seconds: float = Field(
+        default=2.0, ge=0, description="How long a batch waits for its user's next job."
+    )
+    heartbeat_seconds: Seconds = Field(
+        default=5.0, description="How often a carrier tells the ledger that it lives."
+    )
+    lost_after_seconds: Seconds = Field(
+        default=30.0, description="Silence after which a carrier's jobs are taken back."
+    )
+    max_attempts: Annotated[int, Field(ge=1)] = Field(
+        default=5, description="Carriers a job may lose before it fails with the reason."
+    )
+    retention_days: Annotated[int, Field(ge=1)] = Field(
+        default=90, description="How long finished jobs and Prefect's runs are kept."
+    )
+
+    @cached_property
+    def root(self) -> Path:
+        """The home as an absolute path."""
+        return self.home.expanduser().absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=Path("qpuflow.toml"))
+        return init_settings, env_settings, toml

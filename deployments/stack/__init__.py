@@ -1,0 +1,1 @@
+"""The local stack: PostgreSQL, a Prefect server and workers under one supervisor."""

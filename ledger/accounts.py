@@ -1,0 +1,44 @@
+"""Users, projects and membership."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from qpuflow.domain.errors import AccessDenied
+from qpuflow.domain.principal import Principal, Role
+from qpuflow.ledger.schema import Member, Project, User
+
+
+async def require_member(session: AsyncSession, principal: Principal) -> None:
+    """The principal's project may be used by them.
+
+    A user's own project, which bears their name, appears with their first job.
+    """
+    known = await session.scalar(
+        select(Member.user).where(
+            Member.project == principal.project, Member.user == principal.user
+        )
+    )
+    if known is not None:
+        return
+    if principal.project != principal.user and not principal.is_operator:
+        raise AccessDenied(
+            f"{principal.user!r} is not a member of project {principal.project!r}",
+            remedy="Ask an operator to add you, or name another project.",
+        )
+    await add_member(session, principal.project, principal.user)
+
+
+async def add_member(
+    session: AsyncSession, project: str, user: str, role: Role = Role.USER
+) -> None:
+    """Make the user a member; the user and the project are created as needed."""
+    await session.execute(insert(User).values(name=user).on_conflict_do_nothing())
+    await session.execute(insert(Project).values(name=project).on_conflict_do_nothing())
+    await session.execute(
+        insert(Member)
+        .values(project=project, user=user, role=role.value)
+        .on_conflict_do_update(index_elements=["project", "user"], set_={"role": role.value})
+    )

@@ -1,0 +1,147 @@
+"""Batches: which jobs travel together, and which of them come next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from qpuflow.domain.job import Job, JobState
+from qpuflow.domain.principal import Principal
+from qpuflow.ledger import events
+from qpuflow.ledger.schema import (
+    Batch,
+    BatchKind,
+    BatchState,
+    Carrier,
+    CarrierState,
+    JobRow,
+)
+
+MAX_JOBS = 2_000
+"""A batch that has taken so many accepts no more; the next job opens another."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedBy:
+    """Whose jobs, on what; and the flow run that exists already, for a job started in Prefect."""
+
+    qpu: str
+    user: str
+    project: str
+    flow_run_id: UUID | None = None
+
+
+async def join(session: AsyncSession, carried_by: CarriedBy) -> UUID:
+    """The batch for one more job; a new one, with its carrier, where none accepts."""
+    if carried_by.flow_run_id is not None:
+        return await _open(session, carried_by, BatchKind.SINGLE)
+    batch_id = await _accepting(session, carried_by)
+    return batch_id or await _open(session, carried_by, BatchKind.SHARED)
+
+
+async def _accepting(session: AsyncSession, carried_by: CarriedBy) -> UUID | None:
+    """Lock the accepting batch: its runner closes it under the same lock."""
+    batch = await session.scalar(
+        select(Batch)
+        .where(
+            Batch.qpu == carried_by.qpu,
+            Batch.user == carried_by.user,
+            Batch.project == carried_by.project,
+            Batch.kind == BatchKind.SHARED.value,
+            Batch.state != BatchState.CLOSED.value,
+        )
+        .with_for_update()
+    )
+    if batch is None:
+        return None
+    if batch.job_count >= MAX_JOBS:
+        batch.state, batch.closed_at = BatchState.CLOSED.value, func.now()
+        await session.flush()
+        return None
+    batch.job_count += 1
+    await session.flush()
+    return batch.id
+
+
+async def _open(session: AsyncSession, carried_by: CarriedBy, kind: BatchKind) -> UUID:
+    values = {
+        "id": uuid4(),
+        "kind": kind.value,
+        "state": BatchState.OPEN.value,
+        "qpu": carried_by.qpu,
+        "user": carried_by.user,
+        "project": carried_by.project,
+        "job_count": 1,
+    }
+    written = await session.scalar(
+        upsert(Batch).values(values).on_conflict_do_nothing().returning(Batch.id)
+    )
+    if written is None:
+        # Somebody opened one at the same moment; it is committed by now.
+        return await _accepting(session, carried_by) or await _open(session, carried_by, kind)
+    run = carried_by.flow_run_id
+    await session.execute(
+        insert(Carrier).values(
+            id=uuid4(),
+            batch_id=written,
+            flow_run_id=run,
+            state=(CarrierState.LIVE if run else CarrierState.PENDING).value,
+            heartbeat_at=func.now() if run else None,
+        )
+    )
+    return written
+
+
+async def take(
+    session: AsyncSession, principal: Principal, batch_id: UUID, limit: int
+) -> list[Job]:
+    """The batch's next queued jobs, oldest first, now PREPARING."""
+    from qpuflow.ledger.jobs import value_of
+
+    rows = list(
+        await session.scalars(
+            select(JobRow)
+            .where(JobRow.batch_id == batch_id, JobRow.state == JobState.QUEUED.value)
+            .order_by(JobRow.number)
+            .limit(limit)
+            .with_for_update()
+        )
+    )
+    await events.require_move(session, principal, [row.id for row in rows], JobState.PREPARING)
+    for row in rows:
+        await session.refresh(row)
+    return [value_of(row) for row in rows]
+
+
+async def start(session: AsyncSession, batch_id: UUID) -> None:
+    await session.execute(
+        update(Batch)
+        .where(Batch.id == batch_id, Batch.state == BatchState.OPEN.value)
+        .values(state=BatchState.RUNNING.value)
+    )
+
+
+async def close_if_empty(session: AsyncSession, batch_id: UUID) -> bool:
+    """Close the batch unless a job is queued in it. Under the lock that `join` takes."""
+    await session.execute(select(Batch.id).where(Batch.id == batch_id).with_for_update())
+    queued = await session.scalar(
+        select(func.count())
+        .select_from(JobRow)
+        .where(JobRow.batch_id == batch_id, JobRow.state == JobState.QUEUED.value)
+    )
+    if queued:
+        return False
+    await session.execute(
+        update(Batch)
+        .where(Batch.id == batch_id, Batch.state != BatchState.CLOSED.value)
+        .values(state=BatchState.CLOSED.value, closed_at=func.now())
+    )
+    return True
+
+
+async def find(session: AsyncSession, batch_id: UUID) -> Batch:
+    return await session.get_one(Batch, batch_id)

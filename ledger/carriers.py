@@ -1,0 +1,211 @@
+"""Carriers: the outbox of flow runs to create, their heartbeats, and replacing lost ones."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from qpuflow.domain.errors import Conflict
+from qpuflow.domain.job import JobState
+from qpuflow.domain.principal import Principal
+from qpuflow.ledger import events
+from qpuflow.ledger.schema import Batch, BatchKind, Carrier, CarrierState, JobRow, Lease
+
+
+class CarrierLost(Conflict):
+    """This flow run no longer carries the batch: another one does, or none needs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carriage:
+    """A carrier with what it takes to create its flow run."""
+
+    id: UUID
+    batch_id: UUID
+    kind: BatchKind
+    qpu: str
+    user: str
+    number: int
+    flow_run_id: UUID | None
+
+
+async def outbox(session: AsyncSession, batch_id: UUID | None = None) -> list[Carriage]:
+    """Carriers whose flow run is still to be created, oldest first."""
+    query = _carriages().where(Carrier.state == CarrierState.PENDING.value)
+    if batch_id is not None:
+        query = query.where(Carrier.batch_id == batch_id)
+    return [_value(*row) for row in (await session.execute(query)).tuples()]
+
+
+async def created(session: AsyncSession, carrier_id: UUID, flow_run_id: UUID) -> None:
+    """The flow run exists. Its heartbeat begins when it starts."""
+    await session.execute(
+        update(Carrier)
+        .where(Carrier.id == carrier_id, Carrier.state == CarrierState.PENDING.value)
+        .values(state=CarrierState.LIVE.value, flow_run_id=flow_run_id)
+    )
+
+
+async def live(session: AsyncSession) -> list[Carriage]:
+    query = _carriages().where(Carrier.state == CarrierState.LIVE.value)
+    return [_value(*row) for row in (await session.execute(query)).tuples()]
+
+
+async def silent(session: AsyncSession, seconds: float) -> set[UUID]:
+    """Live carriers that have begun and not been heard of for so long."""
+    limit = func.now() - text("make_interval(secs => :seconds)").bindparams(seconds=seconds)
+    return set(
+        await session.scalars(
+            select(Carrier.id).where(
+                Carrier.state == CarrierState.LIVE.value, Carrier.heartbeat_at < limit
+            )
+        )
+    )
+
+
+async def begin(
+    session: AsyncSession, batch_id: UUID, flow_run_id: UUID | None, holder: str
+) -> UUID:
+    """Take up the batch as its carrier.
+
+    A pending carrier is adopted: the run may start before its creator has noted it.
+    Raises `CarrierLost` when another run carries the batch.
+    """
+    carrier = await session.scalar(
+        select(Carrier)
+        .where(Carrier.batch_id == batch_id, Carrier.state.in_(["pending", "live"]))
+        .with_for_update()
+    )
+    if carrier is None or carrier.flow_run_id not in (None, flow_run_id):
+        raise CarrierLost(f"Batch {batch_id} is carried by another run")
+    carrier.state = CarrierState.LIVE.value
+    carrier.flow_run_id = flow_run_id
+    carrier.holder = holder
+    carrier.heartbeat_at = func.now()
+    await session.flush()
+    return carrier.id
+
+
+async def require_live(session: AsyncSession, carrier_id: UUID) -> None:
+    """Held for the rest of the transaction: a run that was replaced writes nothing more."""
+    state = await session.scalar(
+        select(Carrier.state).where(Carrier.id == carrier_id).with_for_update(read=True)
+    )
+    if state != CarrierState.LIVE.value:
+        raise CarrierLost(f"Carrier {carrier_id} is {state or 'gone'}; another took over")
+
+
+async def beat(session: AsyncSession, carrier_id: UUID) -> None:
+    alive = await session.scalar(
+        update(Carrier)
+        .where(Carrier.id == carrier_id, Carrier.state == CarrierState.LIVE.value)
+        .values(heartbeat_at=func.now())
+        .returning(Carrier.id)
+    )
+    if alive is None:
+        raise CarrierLost(f"Carrier {carrier_id} was replaced")
+
+
+async def finish(session: AsyncSession, carrier_id: UUID) -> None:
+    await session.execute(
+        update(Carrier)
+        .where(Carrier.id == carrier_id, Carrier.state == CarrierState.LIVE.value)
+        .values(state=CarrierState.DONE.value)
+    )
+    await release_leases(session, [carrier_id])
+
+
+async def lose(
+    session: AsyncSession,
+    principal: Principal,
+    carrier: Carriage,
+    reason: str,
+    max_carriers: int,
+) -> None:
+    """Give up a carrier and put its unfinished jobs into a new one.
+
+    A job that the QPU may have accepted keeps its state: the next carrier asks, and does not
+    submit again. After `max_carriers` the jobs fail, with the reason.
+    """
+    lost = await session.scalar(
+        update(Carrier)
+        .where(
+            Carrier.id == carrier.id,
+            Carrier.state.in_([CarrierState.LIVE.value, CarrierState.PENDING.value]),
+        )
+        .values(state=CarrierState.LOST.value, lost_because=reason)
+        .returning(Carrier.id)
+    )
+    if lost is None:
+        return
+    await release_leases(session, [carrier.id])
+    unfinished = set(
+        await session.scalars(
+            select(JobRow.id).where(
+                JobRow.batch_id == carrier.batch_id, JobRow.finished_at.is_(None)
+            )
+        )
+    )
+    if not unfinished:
+        return
+    if carrier.number >= max_carriers:
+        why = f"Given up after {carrier.number} carriers; the last one: {reason}"
+        await events.move(session, principal, unfinished, JobState.FAILED, reason=why)
+        return
+    await events.move(
+        session,
+        principal,
+        unfinished,
+        JobState.QUEUED,
+        reason=f"Taken back: {reason}",
+        sources=[JobState.PREPARING],
+    )
+    await replace(session, carrier.batch_id, carrier.number + 1)
+
+
+async def replace(session: AsyncSession, batch_id: UUID, number: int) -> None:
+    await session.execute(
+        insert(Carrier).values(
+            id=uuid4(), batch_id=batch_id, number=number, state=CarrierState.PENDING.value
+        )
+    )
+
+
+async def release_leases(session: AsyncSession, carrier_ids: Collection[UUID]) -> None:
+    await session.execute(
+        update(Lease)
+        .where(Lease.carrier_id.in_(carrier_ids), Lease.released_at.is_(None))
+        .values(released_at=func.now())
+    )
+
+
+def _carriages():
+    return (
+        select(
+            Carrier.id,
+            Carrier.batch_id,
+            Batch.kind,
+            Batch.qpu,
+            Batch.user,
+            Carrier.number,
+            Carrier.flow_run_id,
+        )
+        .join(Batch, Batch.id == Carrier.batch_id)
+        .order_by(Carrier.created_at)
+    )
+
+
+def _value(
+    carrier_id: UUID,
+    batch_id: UUID,
+    kind: str,
+    qpu: str,
+    user: str,
+    number: int,
+    flow_run_id: UUID | None,
+) -> Carriage:
+    return Carriage(carrier_id, batch_id, BatchKind(kind), qpu, user, number, flow_run_id)

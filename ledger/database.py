@@ -1,0 +1,83 @@
+"""The connection to the ledger's PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Self
+
+from sqlalchemy import URL, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from qpuflow.domain.errors import OperatorNeeded, Unavailable
+from qpuflow.ledger.payload_store import PayloadStore
+
+HEAD = "0001"
+"""The schema revision this code is written for."""
+
+
+class Ledger:
+    """An open ledger. Everything goes through `begin()`: one transaction, all or nothing."""
+
+    def __init__(self, engine: AsyncEngine, payloads: PayloadStore) -> None:
+        self.engine = engine
+        self.payloads = payloads
+
+    @classmethod
+    async def open(cls, url: str, payload_url: str, *, pool_size: int = 5) -> Self:
+        """Connect, and refuse a database of another schema revision."""
+        engine = create_async_engine(async_url(url), pool_size=pool_size, max_overflow=2)
+        ledger = cls(engine, PayloadStore(payload_url))
+        try:
+            await ledger._require_revision()
+        except BaseException:
+            await engine.dispose()
+            raise
+        return ledger
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncGenerator[AsyncSession]:
+        """A transaction: committed at the end of the block, rolled back by any exception.
+
+        Raises `Unavailable` when PostgreSQL does not answer; nothing was written then, unless
+        the answer to the commit itself was lost.
+        """
+        try:
+            async with AsyncSession(self.engine) as session, session.begin():
+                yield session
+        except OSError as error:
+            raise _silent(error) from error
+        except DBAPIError as error:
+            if error.connection_invalidated or isinstance(error, InterfaceError):
+                raise _silent(error) from error
+            raise
+
+    async def _require_revision(self) -> None:
+        async with self.begin() as session:
+            known = await session.scalar(text("SELECT to_regclass('alembic_version') IS NOT NULL"))
+            found = (
+                await session.scalar(text("SELECT version_num FROM alembic_version"))
+                if known
+                else None
+            )
+        if found != HEAD:
+            raise OperatorNeeded(
+                f"The ledger has schema revision {found or 'none'}, this qpuflow needs {HEAD}",
+                remedy="Run `qpuflow up`, which migrates it, or install the matching version.",
+            )
+
+
+def async_url(url: str) -> URL:
+    return make_url(url).set(drivername="postgresql+asyncpg")
+
+
+def _silent(error: BaseException) -> Unavailable:
+    words = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return Unavailable(
+        f"The ledger's database does not answer: {words}",
+        remedy="Nothing was lost; see `qpuflow doctor`.",
+    )

@@ -1,0 +1,86 @@
+"""Intents and tickets: what was, or may have been, handed to a QPU."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from qpuflow.domain.job import Job
+from qpuflow.ledger.schema import Intent, IntentState, TicketRow
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """An attempt to hand a job over. Without a ticket its outcome is not known yet."""
+
+    job_id: UUID
+    token: str
+    state: IntentState
+    remote_id: str | None
+    details: dict[str, Any]
+
+    @property
+    def has_ticket(self) -> bool:
+        return self.remote_id is not None
+
+
+def token_of(job: Job) -> str:
+    """The idempotency handle of this attempt; short enough for every vendor's field."""
+    return f"qpuflow-{job.id.hex}-{job.attempt}"
+
+
+async def find(session: AsyncSession, jobs: Collection[Job]) -> dict[UUID, Handover]:
+    """What the ledger knows of the jobs' current attempts."""
+    current = [(job.id, job.attempt) for job in jobs]
+    rows = await session.execute(
+        select(Intent, TicketRow)
+        .outerjoin(TicketRow, TicketRow.token == Intent.token)
+        .where(tuple_(Intent.job_id, Intent.attempt).in_(current))
+    )
+    return {intent.job_id: _value(intent, ticket) for intent, ticket in rows.tuples()}
+
+
+async def write(
+    session: AsyncSession, jobs: Sequence[Job], hashes: Sequence[str], fencing_token: int
+) -> None:
+    """Before the QPU is called. A second intent for one attempt is an integrity error."""
+    rows = [
+        {
+            "token": token_of(job),
+            "job_id": job.id,
+            "attempt": job.attempt,
+            "content_hash": content_hash,
+            "fencing_token": fencing_token,
+            "state": IntentState.OPEN.value,
+        }
+        for job, content_hash in zip(jobs, hashes, strict=True)
+    ]
+    if rows:
+        await session.execute(insert(Intent), rows)
+
+
+async def write_tickets(session: AsyncSession, tickets: Sequence[dict[str, Any]]) -> None:
+    """`tickets` have the keys token, remote_id and details. Written once, kept for ever."""
+    if tickets:
+        await session.execute(upsert(TicketRow).values(tickets).on_conflict_do_nothing())
+        await mark(session, [ticket["token"] for ticket in tickets], IntentState.ACCEPTED)
+
+
+async def mark(session: AsyncSession, tokens: Collection[str], state: IntentState) -> None:
+    await session.execute(update(Intent).where(Intent.token.in_(tokens)).values(state=state.value))
+
+
+def _value(intent: Intent, ticket: TicketRow | None) -> Handover:
+    return Handover(
+        intent.job_id,
+        intent.token,
+        IntentState(intent.state),
+        ticket.remote_id if ticket else None,
+        ticket.details if ticket else {},
+    )

@@ -1,0 +1,274 @@
+"""Accepting, finding and cancelling jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from sqlalchemy import Text, cast, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from qpuflow.domain.errors import Conflict, NotFound
+from qpuflow.domain.job import OPEN, Job, JobState
+from qpuflow.domain.principal import Principal
+from qpuflow.domain.request import JobOptions, JobRequest, ProgramFormat
+from qpuflow.ledger import accounts, batches, events
+from qpuflow.ledger.batches import CarriedBy
+from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.payload_store import Stored
+from qpuflow.ledger.schema import JobEvent, JobRow, ProgramRow
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedProgram:
+    """A program that has been parsed, with the place of its source."""
+
+    name: str
+    format: ProgramFormat
+    source: Stored
+    parameters: list[dict[str, float]]
+    observables: dict[str, dict[str, float]]
+    num_qubits: int
+    num_clbits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to a submission. `batch_id` says who carries the job."""
+
+    job_id: UUID
+    batch_id: UUID
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """All that is written when a job is accepted."""
+
+    request: JobRequest
+    qpu: str
+    key: str
+    programs: Sequence[AcceptedProgram]
+    estimate_seconds: float
+
+    @property
+    def content_hash(self) -> str:
+        return self.request.content_hash(self.qpu)
+
+
+async def accept(
+    ledger: Ledger, principal: Principal, submission: Submission, flow_run_id: UUID | None = None
+) -> Accepted:
+    """Write the job, or find the one that the same user submitted under the same key.
+
+    With `flow_run_id` the job travels alone in that run; without, it joins the user's open batch.
+    Raises `Conflict` when the key stands for other content.
+    """
+    carried_by = CarriedBy(submission.qpu, principal.user, principal.project, flow_run_id)
+    for _ in range(2):
+        try:
+            async with ledger.begin() as session:
+                known = await _by_key(session, principal, submission)
+                return known or await _write(ledger, session, principal, submission, carried_by)
+        except IntegrityError as error:
+            # Another process wrote the same key between our look and our insert.
+            if "uq_jobs_user_key" not in str(error.orig):
+                raise
+    raise Conflict(f"Key {submission.key!r} is being used by another submission")
+
+
+async def _by_key(
+    session: AsyncSession, principal: Principal, submission: Submission
+) -> Accepted | None:
+    row = (
+        await session.execute(
+            select(JobRow.id, JobRow.batch_id, JobRow.content_hash).where(
+                JobRow.user == principal.user, JobRow.key == submission.key
+            )
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.content_hash != submission.content_hash:
+        raise Conflict(
+            f"Key {submission.key!r} already stands for job {row.id}, which has other content",
+            remedy="Use a new key, or submit exactly what was submitted before.",
+        )
+    return Accepted(row.id, row.batch_id, is_new=False)
+
+
+async def _write(
+    ledger: Ledger,
+    session: AsyncSession,
+    principal: Principal,
+    submission: Submission,
+    carried_by: CarriedBy,
+) -> Accepted:
+    await accounts.require_member(session, principal)
+    await ledger.payloads.record(session, [program.source for program in submission.programs])
+    batch_id = await batches.join(session, carried_by)
+    job_id = uuid4()
+    await session.execute(insert(JobRow).values(_job(job_id, batch_id, principal, submission)))
+    await session.execute(
+        insert(ProgramRow),
+        [_program(job_id, i, program) for i, program in enumerate(submission.programs)],
+    )
+    await session.execute(
+        insert(JobEvent).values(
+            job_id=job_id,
+            actor=principal.user,
+            via=principal.via,
+            to_state=JobState.QUEUED.value,
+            detail="accepted",
+        )
+    )
+    return Accepted(job_id, batch_id, is_new=True)
+
+
+def _job(
+    job_id: UUID, batch_id: UUID, principal: Principal, submission: Submission
+) -> dict[str, object]:
+    return {
+        "id": job_id,
+        "user": principal.user,
+        "project": principal.project,
+        "qpu": submission.qpu,
+        "key": submission.key,
+        "content_hash": submission.content_hash,
+        "state": JobState.QUEUED.value,
+        "shots": submission.request.shots,
+        "options": submission.request.options.model_dump(mode="json"),
+        "program_count": len(submission.programs),
+        "batch_id": batch_id,
+        "estimate_seconds": submission.estimate_seconds,
+    }
+
+
+def _program(job_id: UUID, position: int, program: AcceptedProgram) -> dict[str, object]:
+    return {
+        "job_id": job_id,
+        "position": position,
+        "name": program.name,
+        "format": program.format.value,
+        "source_hash": program.source.hash,
+        "parameters": program.parameters,
+        "observables": program.observables,
+        "num_qubits": program.num_qubits,
+        "num_clbits": program.num_clbits,
+    }
+
+
+async def find(session: AsyncSession, principal: Principal, job_id: UUID) -> Job:
+    """A job that the principal may see; `NotFound` for any other, known or not."""
+    row = await session.get(JobRow, job_id)
+    if row is None or not principal.may_see(row.user):
+        raise NotFound(f"There is no job {job_id} of yours", remedy="See `qpuflow jobs`.")
+    return value_of(row)
+
+
+async def resolve(session: AsyncSession, principal: Principal, text: str) -> UUID:
+    """A job's id from its first characters, its full id, or its key."""
+    matches = list(
+        await session.scalars(
+            _visible(principal)
+            .with_only_columns(JobRow.id)
+            .where((JobRow.key == text) | cast(JobRow.id, Text).startswith(text.lower()))
+            .limit(3)
+        )
+    )
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise NotFound(f"Several jobs begin with {text!r}", remedy="Give more characters.")
+    raise NotFound(f"There is no job {text!r} of yours", remedy="See `qpuflow jobs`.")
+
+
+async def recent(
+    session: AsyncSession, principal: Principal, *, qpu: str | None = None, limit: int = 50
+) -> list[Job]:
+    """The newest jobs that the principal may see."""
+    query = _visible(principal).order_by(JobRow.number.desc()).limit(limit)
+    if qpu is not None:
+        query = query.where(JobRow.qpu == qpu)
+    return [value_of(row) for row in await session.scalars(query)]
+
+
+async def states(session: AsyncSession, job_ids: Sequence[UUID]) -> dict[UUID, JobState]:
+    rows = await session.execute(select(JobRow.id, JobRow.state).where(JobRow.id.in_(job_ids)))
+    return {job_id: JobState(state) for job_id, state in rows.tuples()}
+
+
+async def request_cancel(session: AsyncSession, principal: Principal, job_id: UUID) -> JobState:
+    """Cancel a queued job at once; ask the carrier of any other to. Returns the state after."""
+    job = await find(session, principal, job_id)
+    if job.state.is_final:
+        return job.state
+    await session.execute(
+        update(JobRow)
+        .where(JobRow.id == job_id)
+        .values(cancel_requested_at=func.coalesce(JobRow.cancel_requested_at, func.now()))
+    )
+    moved = await events.move(
+        session,
+        principal,
+        [job_id],
+        JobState.CANCELLED,
+        reason=f"Cancelled by {principal.user}",
+        sources=[JobState.QUEUED],
+    )
+    return JobState.CANCELLED if moved else job.state
+
+
+async def asked_to_cancel(session: AsyncSession, job_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the jobs that somebody wants cancelled and that have not ended."""
+    return set(
+        await session.scalars(
+            select(JobRow.id).where(
+                JobRow.id.in_(job_ids),
+                JobRow.cancel_requested_at.is_not(None),
+                JobRow.state.in_([state.value for state in OPEN]),
+            )
+        )
+    )
+
+
+async def retry(session: AsyncSession, principal: Principal, job_id: UUID) -> None:
+    """A new attempt of a failed job, asked for by a person."""
+    await events.require_move(
+        session, principal, [job_id], JobState.QUEUED, reason=f"Retried by {principal.user}"
+    )
+    await session.execute(
+        update(JobRow)
+        .where(JobRow.id == job_id)
+        .values(attempt=JobRow.attempt + 1, cancel_requested_at=None)
+    )
+
+
+def _visible(principal: Principal):
+    query = select(JobRow)
+    return query if principal.is_operator else query.where(JobRow.user == principal.user)
+
+
+def value_of(row: JobRow) -> Job:
+    return Job(
+        id=row.id,
+        user=row.user,
+        project=row.project,
+        qpu=row.qpu,
+        key=row.key,
+        state=JobState(row.state),
+        reason=row.reason,
+        shots=row.shots,
+        options=JobOptions.model_validate(row.options),
+        batch_id=row.batch_id,
+        attempt=row.attempt,
+        program_count=row.program_count,
+        estimate_seconds=row.estimate_seconds,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        cancel_requested_at=row.cancel_requested_at,
+        timings=row.timings,
+    )

@@ -1,0 +1,104 @@
+"""Where bytes live: small ones in PostgreSQL, large ones at an fsspec URL."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import fsspec  # pyright: ignore[reportMissingTypeStubs]  it ships none
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from qpuflow.domain.errors import OperatorNeeded
+from qpuflow.ledger.schema import Payload
+
+INLINE_BYTES = 1_000_000
+FRESH = text("now() - interval '1 hour'")
+"""Younger payloads are never collected, so a reference to one may be written at leisure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Bytes that have a place: in `body`, or already written to `url`."""
+
+    hash: str
+    size_bytes: int
+    media_type: str
+    body: bytes | None = field(repr=False)
+    url: str | None
+
+
+class PayloadStore:
+    """Content-addressed bytes.
+
+    `keep` comes before the transaction that names them, `record` inside it: whatever a row
+    names exists, and what a crash leaves unnamed is collected.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    async def keep(self, content: bytes, media_type: str) -> Stored:
+        key = hashlib.sha256(content).hexdigest()
+        if len(content) <= INLINE_BYTES:
+            return Stored(key, len(content), media_type, content, None)
+        url = f"{self.url}/{key[:2]}/{key}"
+        await asyncio.to_thread(_write, url, content)
+        return Stored(key, len(content), media_type, None, url)
+
+    async def record(self, session: AsyncSession, payloads: Iterable[Stored]) -> None:
+        distinct = {payload.hash: payload for payload in payloads}
+        fresh = await session.scalars(
+            select(Payload.hash).where(Payload.hash.in_(distinct), Payload.created_at > FRESH)
+        )
+        for known in fresh:
+            del distinct[known]
+        if distinct:
+            rows = [_row(payload) for payload in distinct.values()]
+            statement = insert(Payload).values(rows)
+            touch = {"created_at": func.now()}
+            await session.execute(
+                statement.on_conflict_do_update(index_elements=["hash"], set_=touch)
+            )
+
+    async def read(self, session: AsyncSession, keys: Sequence[str]) -> dict[str, bytes]:
+        rows = await session.execute(
+            select(Payload.hash, Payload.body, Payload.url).where(Payload.hash.in_(keys))
+        )
+        found: dict[str, bytes] = {}
+        for key, body, url in rows.tuples():
+            found[key] = body if body is not None else await self._fetch(key, cast("str", url))
+        return found
+
+    async def _fetch(self, key: str, url: str) -> bytes:
+        try:
+            content = await asyncio.to_thread(_read, url)
+        except OSError as error:
+            raise OperatorNeeded(f"Payload {key} cannot be read", where=url) from error
+        if hashlib.sha256(content).hexdigest() != key:
+            raise OperatorNeeded(f"Payload {key} is damaged", where=url, remedy="Restore it.")
+        return content
+
+
+def _row(payload: Stored) -> dict[str, Any]:
+    return {name: getattr(payload, name) for name in Stored.__slots__}
+
+
+def _write(url: str, content: bytes) -> None:
+    """Under another name first: a reader never sees half of it."""
+    filesystem, path = fsspec.url_to_fs(url)
+    if filesystem.exists(path):
+        return
+    filesystem.makedirs(filesystem._parent(path), exist_ok=True)  # noqa: SLF001  fsspec's own idiom
+    scratch = f"{path}.{id(content):x}.part"
+    filesystem.pipe_file(scratch, content)
+    filesystem.mv(scratch, path)
+
+
+def _read(url: str) -> bytes:
+    filesystem, path = fsspec.url_to_fs(url)
+    return cast("bytes", filesystem.cat_file(path))

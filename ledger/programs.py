@@ -1,0 +1,139 @@
+"""Programs as they were submitted, and as they were compiled."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from qpuflow.domain.executable import Register
+from qpuflow.domain.request import Program, ProgramFormat
+from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.payload_store import Stored
+from qpuflow.ledger.schema import Executed, Payload, ProgramRow, Transpilation
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProgram:
+    """A program of a job; `program_hash` is that of its source."""
+
+    job_id: UUID
+    position: int
+    program_hash: str
+    program: Program
+
+
+@dataclass(frozen=True, slots=True)
+class CacheKey:
+    program_hash: str
+    target_hash: str
+    options_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPart:
+    """One compiled circuit of a program."""
+
+    payload_hash: str
+    qpy: bytes = field(repr=False)
+    registers: tuple[Register, ...]
+
+
+async def of_jobs(ledger: Ledger, job_ids: Collection[UUID]) -> dict[UUID, list[StoredProgram]]:
+    """Each job's programs, in order."""
+    async with ledger.begin() as session:
+        rows = list(
+            await session.scalars(
+                select(ProgramRow)
+                .where(ProgramRow.job_id.in_(job_ids))
+                .order_by(ProgramRow.job_id, ProgramRow.position)
+            )
+        )
+        sources = await ledger.payloads.read(session, list({row.source_hash for row in rows}))
+    programs: dict[UUID, list[StoredProgram]] = defaultdict(list)
+    for row in rows:
+        programs[row.job_id].append(_value(row, sources[row.source_hash].decode()))
+    return dict(programs)
+
+
+async def cached(
+    ledger: Ledger, session: AsyncSession, keys: Collection[CacheKey]
+) -> dict[CacheKey, tuple[CompiledPart, ...]]:
+    """Those of the compiled programs that somebody compiled before."""
+    columns = (
+        Transpilation.program_hash,
+        Transpilation.target_hash,
+        Transpilation.options_hash,
+    )
+    wanted = [(key.program_hash, key.target_hash, key.options_hash) for key in keys]
+    rows = list(
+        await session.scalars(
+            select(Transpilation).where(tuple_(*columns).in_(wanted)).order_by(Transpilation.part)
+        )
+    )
+    bodies = await ledger.payloads.read(session, list({row.payload_hash for row in rows}))
+    found: dict[CacheKey, tuple[CompiledPart, ...]] = {}
+    for row in rows:
+        key = CacheKey(row.program_hash, row.target_hash, row.options_hash)
+        registers = tuple(Register(name, size) for name, size in row.registers)
+        part = CompiledPart(row.payload_hash, bodies[row.payload_hash], registers)
+        found[key] = (*found.get(key, ()), part)
+    return found
+
+
+async def remember(
+    ledger: Ledger,
+    session: AsyncSession,
+    compiled: Sequence[tuple[CacheKey, Sequence[tuple[Stored, Sequence[Register]]]]],
+) -> None:
+    """Put compiled programs into the cache; the first of two that race wins."""
+    stored = [part for _, parts in compiled for part, _ in parts]
+    await ledger.payloads.record(session, stored)
+    rows = [
+        {
+            "program_hash": key.program_hash,
+            "target_hash": key.target_hash,
+            "options_hash": key.options_hash,
+            "part": number,
+            "payload_hash": part.hash,
+            "registers": [[register.name, register.size] for register in registers],
+        }
+        for key, parts in compiled
+        for number, (part, registers) in enumerate(parts)
+    ]
+    if rows:
+        await session.execute(insert(Transpilation).values(rows).on_conflict_do_nothing())
+
+
+async def executed(ledger: Ledger, session: AsyncSession, job_id: UUID) -> dict[int, list[bytes]]:
+    """The compiled circuits that each program of a job really ran as, as QPY, by position."""
+    rows = (
+        await session.execute(
+            select(Executed.position, Executed.payload_hash)
+            .join(Payload, Payload.hash == Executed.payload_hash)
+            .where(Executed.job_id == job_id)
+            .order_by(Executed.position, Executed.part)
+        )
+    ).tuples()
+    found = list(rows)
+    bodies = await ledger.payloads.read(session, list({key for _, key in found}))
+    circuits: dict[int, list[bytes]] = defaultdict(list)
+    for position, key in found:
+        circuits[position].append(bodies[key])
+    return dict(circuits)
+
+
+def _value(row: ProgramRow, source: str) -> StoredProgram:
+    program = Program.model_construct(
+        name=row.name,
+        format=ProgramFormat(row.format),
+        source=source,
+        parameters=row.parameters,
+        observables=row.observables,
+    )
+    return StoredProgram(row.job_id, row.position, row.source_hash, program)

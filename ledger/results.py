@@ -1,0 +1,101 @@
+"""Storing a job's results, its charge and its last state in one transaction, and reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from qpuflow.domain.job import Job, JobState
+from qpuflow.domain.principal import Principal
+from qpuflow.ledger import events
+from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.dataset_codec import decode
+from qpuflow.ledger.payload_store import Stored
+from qpuflow.ledger.schema import Charge, Executed, JobRow, ResultRow
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A job with all of its results: per program the encoded dataset and what was executed."""
+
+    job: Job
+    datasets: Sequence[Stored]
+    executed: Sequence[Sequence[str]]
+    seconds: float
+    cost: float
+    unit: str
+    timings: dict[str, float]
+
+
+async def store(
+    ledger: Ledger, session: AsyncSession, principal: Principal, finished: Sequence[Finished]
+) -> set[UUID]:
+    """Write what is not written yet: results, charge, COMPLETED and its event.
+
+    Returns the jobs that were completed by this call. A job that has ended otherwise in the
+    meantime, by a cancellation say, keeps that end and costs nothing.
+    """
+    ids = [one.job.id for one in finished]
+    completed = await events.move(session, principal, ids, JobState.COMPLETED)
+    rows = [one for one in finished if one.job.id in completed]
+    if not rows:
+        return completed
+    await ledger.payloads.record(session, [dataset for one in rows for dataset in one.datasets])
+    await session.execute(insert(ResultRow), [row for one in rows for row in _results(one)])
+    executed = [row for one in rows for row in _executed(one)]
+    await session.execute(upsert(Executed).values(executed).on_conflict_do_nothing())
+    await session.execute(insert(Charge), [_charge(one) for one in rows])
+    await session.execute(
+        update(JobRow), [{"id": one.job.id, "timings": one.timings} for one in rows]
+    )
+    return completed
+
+
+async def read(ledger: Ledger, session: AsyncSession, job_id: UUID) -> list[xr.Dataset]:
+    """The datasets of a job's programs, in order; empty until it has completed."""
+    rows = await session.execute(
+        select(ResultRow.position, ResultRow.payload_hash)
+        .where(ResultRow.job_id == job_id)
+        .order_by(ResultRow.position)
+    )
+    found = rows.tuples().all()
+    bodies = await ledger.payloads.read(session, list({key for _, key in found}))
+    return [decode(bodies[key]) for _, key in found]
+
+
+def _results(one: Finished) -> list[dict[str, Any]]:
+    return [
+        {"job_id": one.job.id, "position": position, "payload_hash": dataset.hash}
+        for position, dataset in enumerate(one.datasets)
+    ]
+
+
+def _executed(one: Finished) -> list[dict[str, Any]]:
+    return [
+        {"job_id": one.job.id, "position": position, "part": part, "payload_hash": key}
+        for position, parts in enumerate(one.executed)
+        for part, key in enumerate(parts)
+    ]
+
+
+def _charge(one: Finished) -> dict[str, Any]:
+    return {
+        "job_id": one.job.id,
+        "project": one.job.project,
+        "user": one.job.user,
+        "qpu": one.job.qpu,
+        "attempt": one.job.attempt,
+        "seconds": Decimal(f"{one.seconds:.6f}"),
+        "cost": Decimal(f"{one.cost:.6f}"),
+        "unit": one.unit,
+    }

@@ -1,0 +1,36 @@
+"""The ledger's tables. Importing this package fills `Base.metadata`."""
+
+from qpuflow.ledger.schema.accounts import Charge, Member, Project, User
+from qpuflow.ledger.schema.base import Base
+from qpuflow.ledger.schema.carriers import Batch, BatchKind, BatchState, Carrier, CarrierState
+from qpuflow.ledger.schema.jobs import Intent, IntentState, JobEvent, JobRow, ProgramRow, TicketRow
+from qpuflow.ledger.schema.payloads import Executed, Payload, ResultRow, Transpilation
+from qpuflow.ledger.schema.qpus import Booking, BookingKind, BookingState, Lease, Qpu
+
+__all__ = [
+    "Base",
+    "Batch",
+    "BatchKind",
+    "BatchState",
+    "Booking",
+    "BookingKind",
+    "BookingState",
+    "Carrier",
+    "CarrierState",
+    "Charge",
+    "Executed",
+    "Intent",
+    "IntentState",
+    "JobEvent",
+    "JobRow",
+    "Lease",
+    "Member",
+    "Payload",
+    "ProgramRow",
+    "Project",
+    "Qpu",
+    "ResultRow",
+    "TicketRow",
+    "Transpilation",
+    "User",
+]

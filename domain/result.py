@@ -160,15 +160,17 @@ def diagonal_expectation(
     import numpy as np
 
     shots = sum(counts.values())
-    values = np.array([_value(outcome.replace(" ", ""), terms) for outcome in counts])
+    ones = _ones([outcome.replace(" ", "") for outcome in counts], "1")
+    parities = (ones @ _ones(list(terms), "Z").T) % 2
+    values = (1 - 2 * parities) @ np.array(list(terms.values()))
     weights = np.array(list(counts.values())) / shots
     mean = float(weights @ values)
     variance = float(weights @ (values - mean) ** 2)
     return mean, (variance / max(shots - 1, 1)) ** 0.5
 
 
-def _value(bits: str, terms: Mapping[str, float]) -> float:
-    return sum(
-        coefficient * (-1) ** sum(b == "1" and p == "Z" for b, p in zip(bits, label, strict=True))
-        for label, coefficient in terms.items()
-    )
+def _ones(rows: Sequence[str], letter: str) -> NDArray[np.int64]:
+    """A matrix with a 1 wherever a row has the letter."""
+    import numpy as np
+
+    return np.array([[character == letter for character in row] for row in rows], dtype=np.int64)

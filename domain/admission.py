@@ -1,0 +1,134 @@
+"""Everything about a job that can be refused before it is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qpuflow.domain.device import Device
+from qpuflow.domain.errors import InputError
+from qpuflow.domain.limits import check_limits
+from qpuflow.domain.observables import count_settings
+from qpuflow.domain.parsing import ParsedProgram, parse
+from qpuflow.domain.request import JobRequest, Program
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+MAX_RUNS = 10_000
+"""Circuits a job may run: programs x points x measurement settings of their observables."""
+MAX_TOTAL_SHOTS = 100_000_000
+"""Runs x shots of a job."""
+MAX_MEMORY_BYTES = 1_000_000_000
+"""Bits that a job may keep, one byte each, with the option `memory`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """How much a request asks for: circuits to run, and classical bits over all of them."""
+
+    runs: int
+    bits: int
+
+
+def check_request(request: JobRequest, device: Device) -> tuple[ParsedProgram, ...]:
+    """The parsed programs in order, or an `InputError` that says what to change.
+
+    A device that is offline refuses nothing: its jobs wait.
+    """
+    check_limits(device, programs=len(request.programs), shots=request.shots)
+    parsed = tuple(_check_program(program, device) for program in request.programs)
+    _check_work(request, _work_of(request.programs, parsed))
+    return parsed
+
+
+def _check_program(program: Program, device: Device) -> ParsedProgram:
+    parsed = parse(program)
+    try:
+        check_limits(device, programs=1, shots=1, qubits=parsed.circuit.num_qubits)
+    except InputError as error:
+        raise InputError(error.what, where=program.name, remedy=error.remedy) from error
+    _check_parameters(program, parsed.parameters)
+    count_settings(parsed, program.observables)
+    return parsed
+
+
+def _check_parameters(program: Program, known: tuple[str, ...]) -> None:
+    if known and not program.parameters:
+        raise InputError(
+            f"Unbound parameters: {_listed(known)}",
+            where=program.name,
+            remedy="Give values, one mapping for each point: "
+            f"parameters=[{{{', '.join(f'{name!r}: 0.0' for name in known[:3])}}}].",
+        )
+    for index, point in enumerate(program.parameters):
+        place = f"{program.name}, point {index}"
+        if missing := sorted(set(known) - set(point)):
+            raise InputError(
+                f"Unbound parameters: {_listed(missing)}",
+                where=place,
+                remedy="Every point needs a value for every parameter.",
+            )
+        if unknown := sorted(set(point) - set(known)):
+            has = f"has {_listed(known)}" if known else "has no parameters"
+            raise InputError(
+                f"Unknown parameters: {_listed(unknown)}",
+                where=place,
+                remedy=f"The program {has}.",
+            )
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more
+
+
+def _work_of(programs: Iterable[Program], parsed: Iterable[ParsedProgram]) -> _Work:
+    runs = bits = 0
+    for program, read in zip(programs, parsed, strict=True):
+        own = max(len(program.parameters), 1) * count_settings(read, program.observables)
+        runs += own
+        bits += own * max(read.circuit.num_clbits, read.circuit.num_qubits)
+    return _Work(runs, bits)
+
+
+def _check_work(request: JobRequest, work: _Work) -> None:
+    remedy = "Use fewer points or shots, or split it into several jobs."
+    if work.runs > MAX_RUNS:
+        raise InputError(
+            f"The job would run {work.runs:,} circuits (programs x points x measurement "
+            f"settings), more than {MAX_RUNS:,}",
+            remedy=remedy,
+        )
+    if (shots := work.runs * request.shots) > MAX_TOTAL_SHOTS:
+        raise InputError(
+            f"The job would take {shots:,} shots in {work.runs:,} circuits, more than "
+            f"{MAX_TOTAL_SHOTS:,}",
+            remedy=remedy,
+        )
+    if request.options.memory and (kept := work.bits * request.shots) > MAX_MEMORY_BYTES:
+        raise InputError(
+            f"With the option memory the job would keep {kept:,} bits, more than "
+            f"{MAX_MEMORY_BYTES:,}",
+            remedy="Leave memory off to get counts only, or use fewer points or shots.",
+        )
+
+
+def readable(error: ValidationError) -> InputError:
+    """One line for each thing wrong with a request: where, and what."""
+    lines = [_line(problem) for problem in error.errors(include_url=False)]
+    shown = lines[:10] + [f"and {len(lines) - 10} more"] * (len(lines) > 10)
+    what = shown[0] if len(shown) == 1 else "\n".join(["The request has errors:", *shown])
+    return InputError(what)
+
+
+def _line(problem: Any) -> str:
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
+    given = problem.get("input")
+    shown = f" (given: {given!r:.60})" if isinstance(given, bool | int | float | str) else ""
+    if problem["type"] == "value_error":
+        shown = ""
+    return f"{place.removeprefix('.') or 'request'}: {message}{shown}"

@@ -1,1 +1,8 @@
+"""Prefect blocks: what a QPU is and what it takes to reach it. Prefect loads this package itself
+(entry point ``prefect.collections``), so that the blocks show in its UI."""
 
+from qpuflow.blocks.aer import AerQpu
+from qpuflow.blocks.plugin import PluginQpu, QpuCredentials
+from qpuflow.blocks.qpu import QpuBlock, load_qpu
+
+__all__ = ["AerQpu", "PluginQpu", "QpuBlock", "QpuCredentials", "load_qpu"]

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     max_attempts: Annotated[int, Field(ge=1)] = Field(
         default=5, description="Carriers a job may lose before it fails with the reason."
     )
+    transpile_timeout_seconds: Seconds = Field(
+        default=120.0, description="After which compiling one program is given up."
+    )
     retention_days: Annotated[int, Field(ge=1)] = Field(
         default=90, description="How long finished jobs and Prefect's runs are kept."
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Select, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.principal import Principal
 from qpuflow.ledger import events
+from qpuflow.ledger.job_values import value_of
 from qpuflow.ledger.schema import (
     Batch,
     BatchKind,
@@ -96,32 +97,51 @@ async def _open(session: AsyncSession, carried_by: CarriedBy, kind: BatchKind) -
     return written
 
 
-async def take(
-    session: AsyncSession, principal: Principal, batch_id: UUID, limit: int
-) -> list[Job]:
-    """The batch's next queued jobs, oldest first, now PREPARING."""
-    from qpuflow.ledger.jobs import value_of
-
-    rows = list(
-        await session.scalars(
-            select(JobRow)
-            .where(JobRow.batch_id == batch_id, JobRow.state == JobState.QUEUED.value)
-            .order_by(JobRow.number)
-            .limit(limit)
-            .with_for_update()
-        )
-    )
-    await events.require_move(session, principal, [row.id for row in rows], JobState.PREPARING)
-    for row in rows:
-        await session.refresh(row)
-    return [value_of(row) for row in rows]
-
-
-async def start(session: AsyncSession, batch_id: UUID) -> None:
+async def start(session: AsyncSession, principal: Principal, batch_id: UUID) -> None:
+    """A carrier begins: what its predecessor had only prepared is queued again."""
     await session.execute(
         update(Batch)
         .where(Batch.id == batch_id, Batch.state == BatchState.OPEN.value)
         .values(state=BatchState.RUNNING.value)
+    )
+    prepared = await session.scalars(_jobs(batch_id, JobState.PREPARING))
+    await events.move(
+        session,
+        principal,
+        [job.id for job in prepared],
+        JobState.QUEUED,
+        reason="Its carrier ended before it was handed over",
+    )
+
+
+async def take(
+    session: AsyncSession, principal: Principal, batch_id: UUID, limit: int
+) -> list[Job]:
+    """The batch's next queued jobs, oldest first, now PREPARING."""
+    queued = _jobs(batch_id, JobState.QUEUED).limit(limit).with_for_update()
+    ids = list(await session.scalars(queued.with_only_columns(JobRow.id)))
+    await events.require_move(session, principal, ids, JobState.PREPARING)
+    taken = await session.scalars(select(JobRow).where(JobRow.id.in_(ids)).order_by(JobRow.number))
+    return [value_of(row) for row in taken]
+
+
+async def handed_over(session: AsyncSession, batch_id: UUID) -> list[Job]:
+    """Jobs that an earlier carrier has, or may have, handed to the QPU: to be asked for first."""
+    states = (JobState.RUNNING, JobState.WAITING, JobState.AMBIGUOUS)
+    return [value_of(row) for row in await session.scalars(_jobs(batch_id, *states))]
+
+
+async def begun(session: AsyncSession, batch_id: UUID) -> list[UUID]:
+    """Jobs that a carrier was at work on."""
+    states = (JobState.PREPARING, JobState.RUNNING, JobState.WAITING)
+    return [row.id for row in await session.scalars(_jobs(batch_id, *states))]
+
+
+def _jobs(batch_id: UUID, *states: JobState) -> Select[tuple[JobRow]]:
+    return (
+        select(JobRow)
+        .where(JobRow.batch_id == batch_id, JobRow.state.in_([state.value for state in states]))
+        .order_by(JobRow.number)
     )
 
 

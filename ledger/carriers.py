@@ -55,6 +55,19 @@ async def live(session: AsyncSession) -> list[Carriage]:
     return [_value(*row) for row in (await session.execute(query)).tuples()]
 
 
+async def orphaned(session: AsyncSession) -> list[UUID]:
+    """Batches with unfinished jobs and no carrier: their last one ended without finishing."""
+    current = select(Carrier.batch_id).where(
+        Carrier.state.in_([CarrierState.LIVE.value, CarrierState.PENDING.value])
+    )
+    rows = await session.scalars(
+        select(JobRow.batch_id)
+        .where(JobRow.finished_at.is_(None), JobRow.batch_id.not_in(current))
+        .distinct()
+    )
+    return list(rows)
+
+
 async def silent(session: AsyncSession, seconds: float) -> set[UUID]:
     """Live carriers that have begun and not been heard of for so long."""
     limit = func.now() - text("make_interval(secs => :seconds)").bindparams(seconds=seconds)
@@ -164,15 +177,31 @@ async def lose(
         reason=f"Taken back: {reason}",
         sources=[JobState.PREPARING],
     )
-    await replace(session, carrier.batch_id, carrier.number + 1)
+    await replace(session, carrier.batch_id)
 
 
-async def replace(session: AsyncSession, batch_id: UUID, number: int) -> None:
+async def replace(session: AsyncSession, batch_id: UUID, flow_run_id: UUID | None = None) -> None:
+    """The batch's next carrier: a run that exists already, or one to be created."""
+    last = select(func.max(Carrier.number)).where(Carrier.batch_id == batch_id)
     await session.execute(
         insert(Carrier).values(
-            id=uuid4(), batch_id=batch_id, number=number, state=CarrierState.PENDING.value
+            id=uuid4(),
+            batch_id=batch_id,
+            number=last.scalar_subquery() + 1,
+            state=(CarrierState.LIVE if flow_run_id else CarrierState.PENDING).value,
+            flow_run_id=flow_run_id,
         )
     )
+
+
+async def belongs(session: AsyncSession, batch_id: UUID, flow_run_id: UUID) -> bool:
+    """Whether the run is, or was, a carrier of the batch."""
+    found = await session.scalar(
+        select(Carrier.id)
+        .where(Carrier.batch_id == batch_id, Carrier.flow_run_id == flow_run_id)
+        .limit(1)
+    )
+    return found is not None
 
 
 async def release_leases(session: AsyncSession, carrier_ids: Collection[UUID]) -> None:

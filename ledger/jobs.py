@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from sqlalchemy import Text, cast, func, insert, select, update
+from sqlalchemy import Select, Text, cast, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.errors import Conflict, NotFound
 from qpuflow.domain.job import OPEN, Job, JobState
 from qpuflow.domain.principal import Principal
-from qpuflow.domain.request import JobOptions, JobRequest, ProgramFormat
+from qpuflow.domain.request import JobRequest, ProgramFormat
 from qpuflow.ledger import accounts, batches, events
 from qpuflow.ledger.batches import CarriedBy
 from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.job_values import value_of
 from qpuflow.ledger.payload_store import Stored
 from qpuflow.ledger.schema import JobEvent, JobRow, ProgramRow
 
@@ -239,36 +240,19 @@ async def retry(session: AsyncSession, principal: Principal, job_id: UUID) -> No
     await events.require_move(
         session, principal, [job_id], JobState.QUEUED, reason=f"Retried by {principal.user}"
     )
+    await next_attempt(session, [job_id])
     await session.execute(
-        update(JobRow)
-        .where(JobRow.id == job_id)
-        .values(attempt=JobRow.attempt + 1, cancel_requested_at=None)
+        update(JobRow).where(JobRow.id == job_id).values(cancel_requested_at=None)
     )
 
 
-def _visible(principal: Principal):
+async def next_attempt(session: AsyncSession, job_ids: Collection[UUID]) -> None:
+    """From now on another token stands for these jobs: the last one led to nothing."""
+    await session.execute(
+        update(JobRow).where(JobRow.id.in_(job_ids)).values(attempt=JobRow.attempt + 1)
+    )
+
+
+def _visible(principal: Principal) -> Select[tuple[JobRow]]:
     query = select(JobRow)
     return query if principal.is_operator else query.where(JobRow.user == principal.user)
-
-
-def value_of(row: JobRow) -> Job:
-    return Job(
-        id=row.id,
-        user=row.user,
-        project=row.project,
-        qpu=row.qpu,
-        key=row.key,
-        state=JobState(row.state),
-        reason=row.reason,
-        shots=row.shots,
-        options=JobOptions.model_validate(row.options),
-        batch_id=row.batch_id,
-        attempt=row.attempt,
-        program_count=row.program_count,
-        estimate_seconds=row.estimate_seconds,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        cancel_requested_at=row.cancel_requested_at,
-        timings=row.timings,
-    )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.executable import Register
+from qpuflow.domain.pieces import Piece, piece_of
 from qpuflow.domain.request import Program, ProgramFormat
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.payload_store import Stored
@@ -36,12 +36,11 @@ class CacheKey:
 
 
 @dataclass(frozen=True, slots=True)
-class CompiledPart:
-    """One compiled circuit of a program."""
+class StoredPiece:
+    """One compiled circuit of a program, and the hash of its QPY."""
 
     payload_hash: str
-    qpy: bytes = field(repr=False)
-    registers: tuple[Register, ...]
+    piece: Piece
 
 
 async def of_jobs(ledger: Ledger, job_ids: Collection[UUID]) -> dict[UUID, list[StoredProgram]]:
@@ -63,7 +62,7 @@ async def of_jobs(ledger: Ledger, job_ids: Collection[UUID]) -> dict[UUID, list[
 
 async def cached(
     ledger: Ledger, session: AsyncSession, keys: Collection[CacheKey]
-) -> dict[CacheKey, tuple[CompiledPart, ...]]:
+) -> dict[CacheKey, tuple[StoredPiece, ...]]:
     """Those of the compiled programs that somebody compiled before."""
     columns = (
         Transpilation.program_hash,
@@ -77,11 +76,10 @@ async def cached(
         )
     )
     bodies = await ledger.payloads.read(session, list({row.payload_hash for row in rows}))
-    found: dict[CacheKey, tuple[CompiledPart, ...]] = {}
+    found: dict[CacheKey, tuple[StoredPiece, ...]] = {}
     for row in rows:
         key = CacheKey(row.program_hash, row.target_hash, row.options_hash)
-        registers = tuple(Register(name, size) for name, size in row.registers)
-        part = CompiledPart(row.payload_hash, bodies[row.payload_hash], registers)
+        part = StoredPiece(row.payload_hash, piece_of(bodies[row.payload_hash], row.about))
         found[key] = (*found.get(key, ()), part)
     return found
 
@@ -89,22 +87,21 @@ async def cached(
 async def remember(
     ledger: Ledger,
     session: AsyncSession,
-    compiled: Sequence[tuple[CacheKey, Sequence[tuple[Stored, Sequence[Register]]]]],
+    compiled: Mapping[CacheKey, Sequence[tuple[Stored, Piece]]],
 ) -> None:
     """Put compiled programs into the cache; the first of two that race wins."""
-    stored = [part for _, parts in compiled for part, _ in parts]
-    await ledger.payloads.record(session, stored)
+    await ledger.payloads.record(session, [s for parts in compiled.values() for s, _ in parts])
     rows = [
         {
             "program_hash": key.program_hash,
             "target_hash": key.target_hash,
             "options_hash": key.options_hash,
             "part": number,
-            "payload_hash": part.hash,
-            "registers": [[register.name, register.size] for register in registers],
+            "payload_hash": stored.hash,
+            "about": part.about(),
         }
-        for key, parts in compiled
-        for number, (part, registers) in enumerate(parts)
+        for key, parts in compiled.items()
+        for number, (stored, part) in enumerate(parts)
     ]
     if rows:
         await session.execute(insert(Transpilation).values(rows).on_conflict_do_nothing())

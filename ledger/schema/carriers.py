@@ -82,7 +82,7 @@ class Carrier(Base):
     batch_id: Mapped[UUID] = mapped_column(ForeignKey("batches.id", ondelete="CASCADE"))
     number: Mapped[int] = mapped_column(default=1)
     state: Mapped[str] = mapped_column(default=CarrierState.PENDING.value)
-    flow_run_id: Mapped[UUID | None] = mapped_column(unique=True)
+    flow_run_id: Mapped[UUID | None] = mapped_column(index=True)
     holder: Mapped[str | None]
     """Host and process that runs it."""
     heartbeat_at: Mapped[datetime | None]

@@ -48,7 +48,8 @@ class Transpilation(Base):
     part: Mapped[int] = mapped_column(primary_key=True)
     """Several where observables need several measurement bases."""
     payload_hash: Mapped[str] = mapped_column(ForeignKey("payloads.hash"), index=True)
-    registers: Mapped[list[Any]]
+    about: Mapped[dict[str, Any]]
+    """Registers, layout, depth and operations of the compiled circuit."""
     created_at: Mapped[CreatedAt]
 
 

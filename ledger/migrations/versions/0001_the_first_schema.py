@@ -184,7 +184,7 @@ def upgrade() -> None:
         sa.Column("options_hash", sa.Text(), nullable=False),
         sa.Column("part", sa.Integer(), nullable=False),
         sa.Column("payload_hash", sa.Text(), nullable=False),
-        sa.Column("registers", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("about", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),

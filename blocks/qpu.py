@@ -1,0 +1,45 @@
+"""What every QPU's block has: its name is the QPU's, and it builds the QPU's driver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.blocks.core import Block
+from pydantic import Field, HttpUrl
+
+from qpuflow.domain.errors import OperatorNeeded
+from qpuflow.drivers.base import Driver
+
+DOCUMENTATION = HttpUrl("https://github.com/qpuflow/qpuflow/blob/main/docs/qpus.md")
+
+
+class QpuBlock(Block):
+    """A QPU. Save it under the name by which users shall know the QPU."""
+
+    _block_type_name = "QPU"
+    _block_schema_capabilities = ["build-qpu-driver"]  # noqa: RUF012  as Prefect declares it
+
+    lanes: int = Field(
+        default=1,
+        ge=1,
+        title="Lanes",
+        description="How many jobs may run at once: 1 for hardware, more for simulators.",
+    )
+
+    def driver(self, name: str) -> Driver:
+        """The driver for this QPU; cheap, connects at first use."""
+        raise OperatorNeeded(f"The block of QPU {name!r} is of the bare type {type(self).__name__}")
+
+
+async def load_qpu(reference: str) -> QpuBlock:
+    """The block behind a reference such as ``aer-qpu/aer``."""
+    try:
+        block: Any = await Block.aload(reference)
+    except ValueError as error:
+        raise OperatorNeeded(
+            f"There is no block {reference!r}",
+            remedy="Create it in the Prefect UI under Blocks, or run `qpuflow up`.",
+        ) from error
+    if not isinstance(block, QpuBlock):
+        raise OperatorNeeded(f"Block {reference!r} is not a QPU")
+    return block

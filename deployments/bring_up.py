@@ -1,0 +1,96 @@
+"""Making an installation's Prefect and ledger what this version of qpuflow needs.
+
+Run by the supervisor once the servers answer, and safe to run again:
+``python -m qpuflow.deployments.bring_up``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists
+
+from qpuflow.blocks import AerQpu, PluginQpu, QpuBlock, QpuCredentials, load_qpu
+from qpuflow.deployments import prefect_file
+from qpuflow.domain.endpoints import find_endpoints
+from qpuflow.domain.settings import Settings
+from qpuflow.drivers.aer.settings import AerSettings, Noise
+from qpuflow.flows.session import open_ledger
+from qpuflow.ledger import migrate, qpus
+from qpuflow.ledger.database import Ledger
+
+SYSTEM_POOL = "system"
+POOL_TYPE = "process"
+BLOCK_TYPES: tuple[Any, ...] = (AerQpu, PluginQpu, QpuCredentials)
+
+
+def shipped() -> dict[str, QpuBlock]:
+    """The QPUs that every installation has: no account, nothing to install but Aer."""
+    heavy_hex = AerSettings(
+        layout="heavy-hex-127", noise=Noise(one_qubit=2e-4, two_qubit=4e-3, readout=1e-2)
+    )
+    return {
+        "aer": AerQpu(lanes=2),
+        "aer-heavyhex": AerQpu(lanes=1, settings=heavy_hex),
+    }
+
+
+async def bring_up(settings: Settings) -> list[str]:
+    """Migrate, register, deploy. Returns the work pools that need a worker."""
+    await migrate.upgrade(find_endpoints(settings).ledger_url.get_secret_value())
+    for block_type in BLOCK_TYPES:
+        await block_type.aregister_type_and_schema()
+    async with open_ledger(settings) as ledger:
+        await _register_shipped(ledger)
+        async with ledger.begin() as session:
+            names = [qpu.name for qpu in await qpus.every(session)]
+    pools = [*names, SYSTEM_POOL]
+    async with get_client() as client:
+        for pool in pools:
+            await _pool(client, pool)
+    for entry in prefect_file.declared(names):
+        await prefect_file.apply(entry)
+    return pools
+
+
+async def _register_shipped(ledger: Ledger) -> None:
+    """What a person changed in the UI stays: only a missing block is created."""
+    for name, block in shipped().items():
+        try:
+            await load_qpu(f"{block.get_block_type_slug()}/{name}")
+        except LookupError:
+            await block.asave(name)
+        await register(ledger, f"{block.get_block_type_slug()}/{name}")
+
+
+async def register(ledger: Ledger, reference: str) -> str:
+    """Make the QPU of a saved block known to the ledger. Returns its name."""
+    block = await load_qpu(reference)
+    name = reference.partition("/")[2]
+    driver = block.driver(name)
+    try:
+        device = await driver.describe()
+    finally:
+        await driver.close()
+    async with ledger.begin() as session:
+        await qpus.register(session, device, block=reference, pool=name, lanes=block.lanes)
+    return name
+
+
+async def _pool(client: PrefectClient, name: str) -> None:
+    pool = WorkPoolCreate(name=name, type=POOL_TYPE, description=f"Runs for {name}")
+    try:
+        await client.create_work_pool(pool)
+    except ObjectAlreadyExists:
+        return
+
+
+def main() -> None:
+    print(*asyncio.run(bring_up(Settings())), sep="\n")  # noqa: T201  read by the supervisor
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The circuits that one program is compiled to, and what each tells about its observables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from qpuflow.domain.compiling import Compiled, compile_circuit
+from qpuflow.domain.device import Device
+from qpuflow.domain.executable import Register
+from qpuflow.domain.request import JobOptions, Program
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One compiled circuit of a program.
+
+    `terms` are the I/Z strings to read from its counts, by observable; `constants`, on a
+    program's first piece only, the observables' identity parts. See `MeasurementPlan`.
+    """
+
+    compiled: Compiled
+    terms: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    constants: dict[str, float] | None = None
+
+    def about(self) -> dict[str, Any]:
+        """All but the circuit itself, as JSON."""
+        compiled = self.compiled
+        return {
+            "registers": [[register.name, register.size] for register in compiled.registers],
+            "parameters": list(compiled.parameters),
+            "layout": list(compiled.layout),
+            "depth": compiled.depth,
+            "operations": compiled.operations,
+            "terms": self.terms,
+            "constants": self.constants,
+        }
+
+
+def piece_of(qpy: bytes, about: Mapping[str, Any]) -> Piece:
+    """The reverse of `Piece.about`."""
+    compiled = Compiled(
+        qpy=qpy,
+        registers=tuple(Register(name, size) for name, size in about["registers"]),
+        parameters=tuple(about["parameters"]),
+        layout=tuple(about["layout"]),
+        depth=about["depth"],
+        operations=about["operations"],
+    )
+    return Piece(compiled, about["terms"], about["constants"])
+
+
+def compile_program(program: Program, device: Device, options: JobOptions) -> list[Piece]:
+    """Parse an accepted program, add the measurements its observables need, and compile.
+
+    Takes milliseconds to minutes: runs in a process of its own.
+    """
+    from qpuflow.domain.observables import plan
+    from qpuflow.domain.parsing import parse
+
+    planned = plan(parse(program, vetted=True).circuit, program.observables)
+    constants = None if planned.constants is None else dict(planned.constants)
+    return [
+        Piece(
+            compile_circuit(circuit, device, options.optimization_level, options.seed),
+            terms,
+            constants if index == 0 else None,
+        )
+        for index, (circuit, terms) in enumerate(zip(planned.circuits, planned.terms, strict=True))
+    ]
+
+
+def combine(pieces: Sequence[Piece], datasets: Sequence[xr.Dataset]) -> xr.Dataset:
+    """One dataset for the program from those of its pieces."""
+    from qpuflow.domain.observables import MeasurementPlan, evaluate
+
+    terms = tuple(piece.terms for piece in pieces)
+    return evaluate(MeasurementPlan((), terms, pieces[0].constants), datasets)

@@ -1,0 +1,118 @@
+"""What a user is told about a job. The JSON of these models is a documented, stable schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qpuflow.domain.job import Job, JobState
+from qpuflow.domain.result import counts_of, registers_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RegisterReport(_Value):
+    name: str
+    size: int
+
+
+class Expectation(_Value):
+    value: float
+    error: float = Field(description="Standard error.")
+
+
+class PointReport(_Value):
+    """One set of parameter values and what was seen there."""
+
+    parameters: dict[str, float]
+    counts: dict[str, int]
+    expectations: dict[str, Expectation] = Field(default_factory=dict[str, Expectation])
+
+
+class ProgramReport(_Value):
+    """`counts` are those of the first point; `points` has them all."""
+
+    name: str
+    counts: dict[str, int]
+    registers: list[RegisterReport] = Field(
+        description="In order of declaration: the last one stands leftmost in a key of counts."
+    )
+    points: list[PointReport]
+    metadata: dict[str, Any]
+
+
+class JobReport(_Value):
+    """The state of a job and, once it has completed, its results."""
+
+    job_id: UUID
+    state: JobState
+    reason: str | None = None
+    user: str
+    qpu: str
+    shots: int
+    attempt: int
+    created_at: datetime
+    finished_at: datetime | None
+    programs: list[ProgramReport] = Field(default_factory=list[ProgramReport])
+    timings: dict[str, float] = Field(description="Seconds in each step.")
+
+
+def report_of(job: Job, datasets: Sequence[xr.Dataset] = ()) -> JobReport:
+    return JobReport(
+        job_id=job.id,
+        state=job.state,
+        reason=job.reason,
+        user=job.user,
+        qpu=job.qpu,
+        shots=job.shots,
+        attempt=job.attempt,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+        programs=[_program(dataset) for dataset in datasets],
+        timings=job.timings,
+    )
+
+
+def _program(dataset: xr.Dataset) -> ProgramReport:
+    points = [_point(dataset, index) for index in range(dataset.sizes["point"])]
+    shown = {"program", "registers"}
+    return ProgramReport(
+        name=dataset.attrs["program"],
+        counts=points[0].counts,
+        registers=[RegisterReport(name=r.name, size=r.size) for r in registers_of(dataset)],
+        points=points,
+        metadata={key: value for key, value in dataset.attrs.items() if key not in shown},
+    )
+
+
+def _point(dataset: xr.Dataset, index: int) -> PointReport:
+    prefix = "parameter_"
+    parameters = {
+        str(name).removeprefix(prefix): float(coordinate.values[index])
+        for name, coordinate in dataset.coords.items()
+        if str(name).startswith(prefix)
+    }
+    return PointReport(
+        parameters=parameters,
+        counts=counts_of(dataset, index),
+        expectations=_expectations(dataset, index),
+    )
+
+
+def _expectations(dataset: xr.Dataset, index: int) -> dict[str, Expectation]:
+    if "expectation" not in dataset:
+        return {}
+    values, errors = dataset["expectation"].values, dataset["expectation_error"].values
+    return {
+        str(name): Expectation(value=float(values[index, i]), error=float(errors[index, i]))
+        for i, name in enumerate(dataset["observable"].values)
+    }

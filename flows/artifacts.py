@@ -1,0 +1,112 @@
+"""What a person sees of a run in the Prefect UI: progress, jobs, circuits, histograms."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from prefect.artifacts import (
+    acreate_markdown_artifact,
+    acreate_progress_artifact,
+    acreate_table_artifact,
+    aupdate_progress_artifact,
+)
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
+
+from qpuflow.domain.job import Job
+from qpuflow.domain.pictures import job_markdown
+from qpuflow.domain.result import counts_of
+from qpuflow.flows.outbox import run_name
+from qpuflow.ledger import batches
+from qpuflow.ledger.dataset_codec import decode
+from qpuflow.tasks.work import Carrying, Chunk, Work
+
+MAX_PICTURES = 20
+"""Programs of a run that get a page of their own; the rest stand in the table."""
+_log = logging.getLogger("prefect.qpuflow")
+
+
+class Board:
+    """The artifacts of one run. A failure to show something never fails a job."""
+
+    def __init__(self, carrying: Carrying) -> None:
+        self._carrying = carrying
+        self._progress: UUID | None = None
+        self._rows: list[dict[str, Any]] = []
+        self._begun = 0
+        self._pictures = 0
+
+    async def begin(self, jobs: Sequence[Job]) -> None:
+        first = not self._begun
+        self._begun += len(jobs)
+        if first:
+            await self._try(self._start(jobs[0]))
+
+    async def add(self, chunk: Chunk) -> None:
+        self._rows += [_row(work) for work in chunk.works]
+        for work in chunk.works:
+            if work.end is not None:
+                _log.warning("Job %s %s: %s", work.job.id, work.end.state.value, work.end.reason)
+            elif self._pictures < MAX_PICTURES:
+                self._pictures += len(work.programs)
+                await self._try(_picture(work))
+        await self._try(self._advance())
+
+    async def finish(self) -> None:
+        if self._rows:
+            await self._try(acreate_table_artifact(self._rows, description="Jobs of this run"))
+
+    async def _start(self, job: Job) -> None:
+        async with self._carrying.ledger.begin() as session:
+            batch = await batches.find(session, self._carrying.batch_id)
+        what = f"job {str(job.id)[:8]}" + (
+            f" and {batch.job_count - 1} more" * (batch.job_count > 1)
+        )
+        async with get_client() as client:
+            name = run_name(job.qpu, job.user, what)
+            await client.update_flow_run(UUID(flow_run.get_id()), name=name)
+        self._progress = await acreate_progress_artifact(0.0, description="Jobs done")
+
+    async def _advance(self) -> None:
+        if self._progress is not None:
+            percent = 100 * len(self._rows) / max(self._begun, len(self._rows), 1)
+            await aupdate_progress_artifact(self._progress, percent)
+
+    async def _try(self, action: Any) -> None:
+        try:
+            await action
+        except Exception as error:  # noqa: BLE001  the results are stored; this is decoration
+            _log.warning("Not shown in the UI: %s", error)
+
+
+async def _picture(work: Work) -> None:
+    markdown = await asyncio.to_thread(_markdown, work)
+    await acreate_markdown_artifact(markdown, description=f"Job {work.job.id}")
+
+
+def _markdown(work: Work) -> str:
+    assert work.finished is not None
+    datasets = [decode(stored.body) for stored in work.finished.datasets if stored.body]
+    return job_markdown(work.job, [one.program for one in work.programs], datasets)
+
+
+def _row(work: Work) -> dict[str, Any]:
+    return {
+        "job": str(work.job.id),
+        "state": work.end.state.value if work.end else "completed",
+        "programs": ", ".join(one.program.name for one in work.programs),
+        "shots": work.job.shots,
+        "most frequent": _most_frequent(work),
+        "reason": work.end.reason if work.end else "",
+    }
+
+
+def _most_frequent(work: Work) -> str:
+    if work.outcome is None or work.end is not None:
+        return ""
+    counts = counts_of(work.outcome.datasets[0])
+    return ", ".join(f"{outcome or '-'}: {count}" for outcome, count in list(counts.items())[:3])

@@ -1,0 +1,80 @@
+"""A flow run at work as the carrier of a batch."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from qpuflow.blocks import load_qpu
+from qpuflow.domain.errors import Unavailable
+from qpuflow.domain.principal import service
+from qpuflow.domain.settings import Settings
+from qpuflow.drivers.forked import ForkedPool
+from qpuflow.ledger import batches, carriers, leases, qpus
+from qpuflow.ledger.carriers import CarrierLost
+from qpuflow.ledger.database import Ledger
+from qpuflow.tasks.work import Carrying
+
+COMPILER_MODULES = ("qiskit.qasm2", "qiskit.qasm3", "qiskit.qpy", "qiskit.transpiler")
+_log = logging.getLogger("prefect.qpuflow")
+
+
+@asynccontextmanager
+async def carry(
+    ledger: Ledger, settings: Settings, batch_id: UUID, flow_run_id: UUID
+) -> AsyncGenerator[Carrying]:
+    """Be the batch's carrier: alive for the ledger while the block runs, done after it.
+
+    Raises `CarrierLost` when another run carries the batch, also in the middle of the block.
+    """
+    principal = service("carrier")
+    async with ledger.begin() as session:
+        carrier_id = await carriers.begin(session, batch_id, flow_run_id, _holder())
+        await batches.start(session, principal, batch_id)
+        qpu = await qpus.find(session, (await batches.find(session, batch_id)).qpu)
+    driver = (await load_qpu(qpu.block)).driver(qpu.name)
+    compilers = ForkedPool(COMPILER_MODULES, size=os.cpu_count() or 1)
+    carrying = Carrying(ledger, settings, principal, carrier_id, batch_id, qpu, driver, compilers)
+    try:
+        async with _kept_alive(carrying):
+            yield carrying
+    finally:
+        compilers.close()
+        await driver.close()
+    async with ledger.begin() as session:
+        await carriers.finish(session, carrier_id)
+
+
+def _holder() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@asynccontextmanager
+async def _kept_alive(carrying: Carrying) -> AsyncGenerator[None]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            heart = group.create_task(_beat(carrying))
+            yield
+            heart.cancel()
+    except* CarrierLost as lost:
+        raise lost.exceptions[0] from lost
+    except* BaseException as failed:
+        raise failed.exceptions[0] from failed
+
+
+async def _beat(carrying: Carrying) -> None:
+    """Tell the ledger that this carrier lives and keep its leases."""
+    settings = carrying.settings
+    while True:
+        try:
+            async with carrying.ledger.begin() as session:
+                await carriers.beat(session, carrying.carrier_id)
+                await leases.renew(session, carrying.carrier_id, settings.lost_after_seconds)
+        except Unavailable as error:
+            _log.warning("No heartbeat: %s", error)
+        await asyncio.sleep(settings.heartbeat_seconds)

@@ -1,0 +1,105 @@
+"""Every non-final job has exactly one live carrier: the flow that sees to it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Crashed
+
+from qpuflow.domain.job import JobState
+from qpuflow.domain.principal import Principal, service
+from qpuflow.domain.settings import Settings
+from qpuflow.flows.outbox import create_runs
+from qpuflow.flows.session import open_ledger
+from qpuflow.ledger import batches, carriers, events
+from qpuflow.ledger.carriers import Carriage
+from qpuflow.ledger.database import Ledger
+
+PAGE = 200
+
+
+@flow(name="reap", persist_result=False)
+async def reap() -> int:
+    """Take back what dead carriers hold, and create the runs that are missing.
+
+    Returns how many carriers were replaced.
+    """
+    settings = Settings()
+    async with open_ledger(settings) as ledger:
+        return await take_back(ledger, settings)
+
+
+async def take_back(ledger: Ledger, settings: Settings) -> int:
+    """As `reap`, for whoever has a ledger open already."""
+    principal = service("reaper")
+    async with ledger.begin() as session:
+        live = await carriers.live(session)
+        silent = await carriers.silent(session, settings.lost_after_seconds)
+    async with get_client() as client:
+        runs = await _runs(client, [one.flow_run_id for one in live if one.flow_run_id])
+        replaced = 0
+        for carriage in live:
+            reason = _why_lost(carriage, runs, silent)
+            if reason is not None:
+                await _replace(ledger, settings, principal, carriage, reason, runs)
+                await _agree(client, carriage, runs, reason)
+                replaced += 1
+    async with ledger.begin() as session:
+        for batch_id in await carriers.orphaned(session):
+            await carriers.replace(session, batch_id)
+    await create_runs(ledger)
+    return replaced
+
+
+async def _runs(client: PrefectClient, ids: list[UUID]) -> dict[UUID, FlowRun]:
+    found: dict[UUID, FlowRun] = {}
+    for start in range(0, len(ids), PAGE):
+        wanted = FlowRunFilter(id=FlowRunFilterId(any_=ids[start : start + PAGE]))
+        found |= {run.id: run for run in await client.read_flow_runs(flow_run_filter=wanted)}
+    return found
+
+
+def _why_lost(carriage: Carriage, runs: dict[UUID, FlowRun], silent: set[UUID]) -> str | None:
+    run = runs.get(carriage.flow_run_id) if carriage.flow_run_id else None
+    if run is None:
+        return "its flow run was deleted"
+    if run.state is not None and run.state.is_final():
+        return f"its flow run ended {run.state.name}: {run.state.message or 'no message'}"
+    if carriage.id in silent:
+        return "its process fell silent"
+    return None
+
+
+async def _replace(
+    ledger: Ledger,
+    settings: Settings,
+    principal: Principal,
+    carriage: Carriage,
+    reason: str,
+    runs: dict[UUID, FlowRun],
+) -> None:
+    run = runs.get(carriage.flow_run_id) if carriage.flow_run_id else None
+    cancelled = run is not None and run.state_type is StateType.CANCELLED
+    async with ledger.begin() as session:
+        if cancelled:
+            # Cancelling a run cancels what it was at; the rest of its batch travels on.
+            current = await batches.begun(session, carriage.batch_id)
+            await events.move(
+                session, principal, current, JobState.CANCELLED, reason="Its run was cancelled"
+            )
+        await carriers.lose(session, principal, carriage, reason, settings.max_attempts)
+
+
+async def _agree(
+    client: PrefectClient, carriage: Carriage, runs: dict[UUID, FlowRun], reason: str
+) -> None:
+    """Prefect shall not show a run as alive that the ledger has given up."""
+    run = runs.get(carriage.flow_run_id) if carriage.flow_run_id else None
+    if run is not None and run.state is not None and not run.state.is_final():
+        await client.set_flow_run_state(
+            run.id, Crashed(message=f"Taken back: {reason}"), force=True
+        )

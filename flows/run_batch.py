@@ -1,0 +1,87 @@
+"""The flow that carries the jobs that the CLI and the Python client submit."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from qpuflow.domain.settings import Settings
+from qpuflow.flows import artifacts
+from qpuflow.flows.carrying import carry
+from qpuflow.flows.pipeline import CHUNK_SIZE, run_steps
+from qpuflow.flows.session import open_ledger
+from qpuflow.ledger import batches
+from qpuflow.ledger.carriers import CarrierLost
+from qpuflow.ledger.database import Ledger
+from qpuflow.tasks.work import Carrying, Chunk
+
+LOOK_AGAIN_SECONDS = 0.05
+
+
+@flow(name="run-batch", persist_result=False)
+async def run_batch(batch_id: UUID) -> State[None]:
+    """Carry a batch: everything queued in it, and what its user adds meanwhile.
+
+    Safe to start twice and after any crash: the ledger knows what was done, and only one run at
+    a time is a batch's carrier.
+    """
+    settings = Settings()
+    async with open_ledger(settings) as ledger:
+        try:
+            outcomes = await carry_batch(ledger, settings, batch_id, UUID(flow_run.get_id()))
+        except CarrierLost as lost:
+            return Completed(message=str(lost))
+    return Completed(message=_summary(outcomes))
+
+
+async def carry_batch(
+    ledger: Ledger, settings: Settings, batch_id: UUID, flow_run_id: UUID
+) -> Counter[str]:
+    """Run the batch until it is empty and closed; how its jobs ended."""
+    outcomes: Counter[str] = Counter()
+    async with carry(ledger, settings, batch_id, flow_run_id) as carrying:
+        board = artifacts.Board(carrying)
+        async with ledger.begin() as session:
+            resumed = await batches.handed_over(session, batch_id)
+        if resumed:
+            await _show(board, await run_steps(carrying, resumed), outcomes)
+        idle_since = time.monotonic()
+        while True:
+            async with ledger.begin() as session:
+                jobs = await batches.take(session, carrying.principal, batch_id, CHUNK_SIZE)
+            if jobs:
+                await board.begin(jobs)
+                await _show(board, await run_steps(carrying, jobs), outcomes)
+                idle_since = time.monotonic()
+            elif await _is_over(carrying, idle_since):
+                break
+            else:
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        await board.finish()
+    return outcomes
+
+
+async def _is_over(carrying: Carrying, idle_since: float) -> bool:
+    """Nothing came for a while, and nothing did at the last moment either."""
+    if time.monotonic() - idle_since < carrying.settings.linger_seconds:
+        return False
+    async with carrying.ledger.begin() as session:
+        return await batches.close_if_empty(session, carrying.batch_id)
+
+
+async def _show(board: artifacts.Board, chunk: Chunk, outcomes: Counter[str]) -> None:
+    outcomes.update(work.end.state.value if work.end else "completed" for work in chunk.works)
+    await board.add(chunk)
+
+
+def _summary(outcomes: Counter[str]) -> str:
+    if not outcomes:
+        return "Nothing was left to do"
+    return ", ".join(f"{count} {state}" for state, count in outcomes.most_common())

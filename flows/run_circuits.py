@@ -1,0 +1,112 @@
+"""The flow that people start: from the Prefect UI, on a schedule, from Python, by the API."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.runtime import deployment, flow_run
+
+from qpuflow.domain.errors import InputError, QpuflowError
+from qpuflow.domain.job import JobState
+from qpuflow.domain.principal import Principal
+from qpuflow.domain.report import JobReport
+from qpuflow.domain.request import JobRequest
+from qpuflow.domain.settings import Settings
+from qpuflow.flows.outbox import run_name
+from qpuflow.flows.run_batch import carry_batch
+from qpuflow.flows.session import open_ledger
+from qpuflow.ledger import carriers, jobs, reports
+from qpuflow.ledger.carriers import CarrierLost
+from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.jobs import Accepted
+from qpuflow.tasks.admission import Journey, admit
+
+WAIT_FOR_OTHER_SECONDS = 0.5
+
+
+class JobFailed(QpuflowError):
+    """The job ended without a result; the message says why."""
+
+
+@flow(name="run-circuits", persist_result=False)
+async def run_circuits(request: JobRequest) -> JobReport:
+    """Run programs on a QPU and wait for their results.
+
+    Raises `JobFailed` when the job ends without a result. Retrying a failed run is a new
+    attempt of the same job; retrying a finished one returns its result.
+    """
+    settings = Settings()
+    run_id = UUID(flow_run.get_id())
+    qpu = _qpu(request)
+    user = request.user or settings.user
+    principal = Principal(
+        user, request.project or settings.project or user, via=f"prefect:{_started_by()}"
+    )
+    async with open_ledger(settings) as ledger:
+        accepted = await admit(ledger, principal, request, Journey(qpu, str(run_id), run_id))
+        await _name(run_id, qpu, user, accepted)
+        await _retry_if_failed(ledger, principal, accepted, run_id)
+        try:
+            one = _without_linger(settings)
+            await carry_batch(ledger, one, accepted.batch_id, run_id)
+        except CarrierLost:
+            await _wait_for_other(ledger, principal, accepted.job_id)
+        report = await reports.read(ledger, principal, accepted.job_id)
+    if report.state is not JobState.COMPLETED:
+        raise JobFailed(f"Job {report.job_id} {report.state.value}: {report.reason}")
+    return report
+
+
+def _without_linger(settings: Settings) -> Settings:
+    """A run with one job has nobody to wait for."""
+    return settings.model_copy(update={"linger_seconds": 0.0})
+
+
+def _qpu(request: JobRequest) -> str:
+    served = deployment.get_name()
+    if request.qpu is None:
+        if served is None:
+            raise InputError("The request names no QPU", remedy="Set `qpu`.")
+        return served
+    if served not in (None, request.qpu):
+        raise InputError(
+            f"This deployment serves {served!r}, and the request asks for {request.qpu!r}",
+            remedy=f"Start run-circuits/{request.qpu} instead, or leave `qpu` empty.",
+        )
+    return request.qpu
+
+
+def _started_by() -> str:
+    return "schedule" if "auto-scheduled" in flow_run.get_tags() else "run"
+
+
+async def _name(run_id: UUID, qpu: str, user: str, accepted: Accepted) -> None:
+    async with get_client() as client:
+        name = run_name(qpu, user, f"job {str(accepted.job_id)[:8]}")
+        await client.update_flow_run(run_id, name=name)
+
+
+async def _retry_if_failed(
+    ledger: Ledger, principal: Principal, accepted: Accepted, run_id: UUID
+) -> None:
+    """Prefect's retry of a run whose job failed is a new attempt."""
+    if accepted.is_new:
+        return
+    async with ledger.begin() as session:
+        job = await jobs.find(session, principal, accepted.job_id)
+        if job.state is JobState.FAILED and await carriers.belongs(session, job.batch_id, run_id):
+            await jobs.retry(session, principal, job.id)
+            await carriers.replace(session, job.batch_id, run_id)
+
+
+async def _wait_for_other(ledger: Ledger, principal: Principal, job_id: UUID) -> None:
+    """The same key was submitted before: another run carries the job, or has done so."""
+    while True:
+        async with ledger.begin() as session:
+            job = await jobs.find(session, principal, job_id)
+        if job.state.is_final:
+            return
+        await asyncio.sleep(WAIT_FOR_OTHER_SECONDS)

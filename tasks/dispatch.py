@@ -1,0 +1,143 @@
+"""Step 3: hand each job to the QPU once: intent before, ticket after, questions in between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from qpuflow.domain.errors import InputError, OutcomeUnknown, Refused, Unavailable
+from qpuflow.domain.job import JobState
+from qpuflow.domain.request import digest
+from qpuflow.drivers.base import Ticket
+from qpuflow.ledger import carriers, events, intents, jobs, leases
+from qpuflow.ledger.intents import Handover
+from qpuflow.ledger.schema import IntentState
+from qpuflow.tasks.step import step
+from qpuflow.tasks.work import Carrying, Chunk, Work
+
+_Settled = tuple[Work, IntentState]
+
+
+class LeaseLost(Unavailable):
+    """The lease ran out before the QPU was called, so it was not."""
+
+
+@step("dispatch")
+async def dispatch(chunk: Chunk) -> Chunk:
+    """Where an attempt was made before, its outcome is asked for; it is never made twice."""
+    carrying = chunk.carrying
+    chunk = await _drop_cancelled(chunk)
+    async with carrying.ledger.begin() as session:
+        known = await intents.find(session, [work.job for work in chunk.active])
+    chunk = chunk.mapped(lambda work: _with_known_ticket(work, known))
+    for works in _groups(carrying, [work for work in chunk.active if work.ticket is None]):
+        new = [work for work in works if work.job.id not in known]
+        await _write_intents(chunk, new)
+        settled = [await _hand_over(carrying, work, known.get(work.job.id)) for work in works]
+        await _record(carrying, settled)
+        chunk = chunk.updated(work for work, _ in settled)
+    return chunk
+
+
+async def _drop_cancelled(chunk: Chunk) -> Chunk:
+    async with chunk.carrying.ledger.begin() as session:
+        asked = await jobs.asked_to_cancel(session, [work.job.id for work in chunk.active])
+    return chunk.mapped(
+        lambda work: (
+            work.ended(JobState.CANCELLED, "Cancelled before it was handed over")
+            if work.job.id in asked and work.job.state is JobState.PREPARING
+            else work
+        )
+    )
+
+
+def _with_known_ticket(work: Work, known: dict[UUID, Handover]) -> Work:
+    handover = known.get(work.job.id)
+    if handover is None or handover.remote_id is None:
+        return work
+    return replace(work, ticket=Ticket(handover.remote_id, handover.token, handover.details))
+
+
+def _groups(carrying: Carrying, works: Sequence[Work]) -> list[list[Work]]:
+    """One at a time where a lost ticket could cost a second execution, else all together."""
+    if carrying.qpu.device.outside_effects:
+        return [[work] for work in works]
+    return [list(works)] if works else []
+
+
+async def _write_intents(chunk: Chunk, works: Sequence[Work]) -> None:
+    carrying, token = chunk.carrying, chunk.fencing_token
+    async with carrying.ledger.begin() as session:
+        await carriers.require_live(session, carrying.carrier_id)
+        if token is None or not await leases.holds(session, carrying.qpu.name, token):
+            raise LeaseLost(f"The lease on {carrying.qpu.name} ran out before the dispatch")
+        ids = [work.job.id for work in works]
+        await events.require_move(session, carrying.principal, ids, JobState.RUNNING)
+        hashes = [_content_hash(work) for work in works]
+        await intents.write(session, [work.job for work in works], hashes, token)
+
+
+def _content_hash(work: Work) -> str:
+    return digest(
+        {
+            "shots": work.job.shots,
+            "parts": [[part.payload_hash for part in parts] for parts in work.parts],
+            "points": [list(one.program.parameters) for one in work.programs],
+        }
+    )
+
+
+async def _hand_over(carrying: Carrying, work: Work, before: Handover | None) -> _Settled:
+    """Submit, or ask for the outcome of the attempt that a dead carrier began."""
+    token = intents.token_of(work.job)
+    if before is not None and before.state is not IntentState.REFUSED:
+        return await _reconcile(carrying, work, token, "its carrier ended during the dispatch")
+    try:
+        ticket = await carrying.driver.submit(work.executables, work.job.shots, token)
+    except InputError as error:
+        return work.ended(JobState.FAILED, str(error)), IntentState.REFUSED
+    except Refused as error:
+        return _again(carrying, work, str(error)), IntentState.REFUSED
+    except Exception as error:  # noqa: BLE001  whatever it was, the QPU may have accepted the job
+        return await _reconcile(carrying, work, token, str(error) or type(error).__name__)
+    return replace(work, ticket=ticket), IntentState.ACCEPTED
+
+
+async def _reconcile(carrying: Carrying, work: Work, token: str, why: str) -> _Settled:
+    """Ask the QPU whether it accepted the job. Nothing is submitted in the dark."""
+    try:
+        ticket = await carrying.driver.find(token)
+    except (OutcomeUnknown, Unavailable) as error:
+        reason = f"Whether {carrying.qpu.name} accepted it is unknown ({why}): {error}"
+        return work.ended(JobState.AMBIGUOUS, reason), IntentState.AMBIGUOUS
+    if ticket is None:
+        return _again(carrying, work, f"Not accepted: {why}"), IntentState.REFUSED
+    return replace(work, ticket=ticket), IntentState.ACCEPTED
+
+
+def _again(carrying: Carrying, work: Work, reason: str) -> Work:
+    if work.job.attempt >= carrying.settings.max_attempts:
+        return work.ended(JobState.FAILED, f"Given up after {work.job.attempt} attempts: {reason}")
+    return work.ended(JobState.QUEUED, reason)
+
+
+async def _record(carrying: Carrying, settled: Sequence[_Settled]) -> None:
+    accepted = [work for work, state in settled if state is IntentState.ACCEPTED]
+    async with carrying.ledger.begin() as session:
+        await intents.write_tickets(session, [_row(work) for work in accepted])
+        for state in (IntentState.REFUSED, IntentState.AMBIGUOUS):
+            tokens = [intents.token_of(work.job) for work, found in settled if found is state]
+            await intents.mark(session, tokens, state)
+        ids = [work.job.id for work in accepted]
+        await events.move(session, carrying.principal, ids, JobState.WAITING)
+
+
+def _row(work: Work) -> dict[str, Any]:
+    assert work.ticket is not None
+    return {
+        "token": intents.token_of(work.job),
+        "remote_id": work.ticket.id,
+        "details": work.ticket.details,
+    }

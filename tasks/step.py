@@ -1,0 +1,54 @@
+"""How a step becomes a Prefect task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from qpuflow.domain.errors import Refused, Unavailable
+from qpuflow.ledger.carriers import CarrierLost
+from qpuflow.tasks.work import Chunk
+
+RETRY_DELAYS_SECONDS = (1.0, 3.0, 10.0, 30.0)
+
+Step = Callable[[Chunk], Awaitable[Chunk]]
+
+
+async def may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """A step repeats when something did not answer; every step asks the ledger what is true."""
+    error = await state.aresult(raise_on_failure=False)
+    return isinstance(error, Unavailable) and not isinstance(error, Refused | CarrierLost)
+
+
+def step(name: str) -> Callable[[Step], Task[[Chunk], Any]]:
+    """A task named `name` that notes each job's seconds in the step.
+
+    Nothing is cached or persisted by Prefect: the ledger is the one place that knows.
+    """
+
+    def decorate(function: Step) -> Task[[Chunk], Any]:
+        @wraps(function)
+        async def timed(chunk: Chunk) -> Chunk:
+            began = time.perf_counter()
+            after = await function(chunk)
+            seconds = time.perf_counter() - began
+            return after.updated(work.timed(f"{name}_seconds", seconds) for work in after.works)
+
+        as_task = task(
+            name=name.replace("_", "-"),
+            retries=len(RETRY_DELAYS_SECONDS),
+            retry_delay_seconds=list(RETRY_DELAYS_SECONDS),
+            retry_condition_fn=may_pass,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )
+        return as_task(timed)
+
+    return decorate

@@ -1,0 +1,46 @@
+"""Step 6: result, state, charge and event of each job in one transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from qpuflow.domain.job import JobState
+from qpuflow.ledger import carriers, events, jobs, results
+from qpuflow.tasks.step import step
+from qpuflow.tasks.work import Carrying, Chunk, End, Work
+
+
+@step("store")
+async def store(chunk: Chunk) -> Chunk:
+    """All of the chunk or, if this carrier was replaced, nothing."""
+    carrying = chunk.carrying
+    finished = [
+        replace(work.finished, timings=work.timings)
+        for work in chunk.active
+        if work.finished is not None
+    ]
+    async with carrying.ledger.begin() as session:
+        await carriers.require_live(session, carrying.carrier_id)
+        await results.store(carrying.ledger, session, carrying.principal, finished)
+        for end, job_ids in _by_end(chunk.works).items():
+            await _end(session, carrying, end, job_ids)
+    return chunk
+
+
+def _by_end(works: Iterable[Work]) -> dict[End, list[UUID]]:
+    ends: dict[End, list[UUID]] = defaultdict(list)
+    for work in works:
+        if work.end is not None:
+            ends[work.end].append(work.job.id)
+    return ends
+
+
+async def _end(session: AsyncSession, carrying: Carrying, end: End, job_ids: list[UUID]) -> None:
+    moved = await events.move(session, carrying.principal, job_ids, end.state, reason=end.reason)
+    if end.state is JobState.QUEUED:
+        await jobs.next_attempt(session, moved)

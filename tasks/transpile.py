@@ -1,0 +1,95 @@
+"""Step 1: every program in the QPU's native gates, from the cache where somebody was first."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from qpuflow.domain.errors import InputError
+from qpuflow.domain.job import JobState
+from qpuflow.domain.pieces import Piece, compile_program
+from qpuflow.domain.request import Program, digest
+from qpuflow.ledger import programs
+from qpuflow.ledger.payload_store import Stored
+from qpuflow.ledger.programs import CacheKey, StoredPiece, StoredProgram
+from qpuflow.tasks.step import step
+from qpuflow.tasks.work import Carrying, Chunk, Work
+
+QPY = "application/vnd.qiskit.qpy"
+COMPILER_REVISION = 1
+"""Part of every cache key: raised when the same input must be compiled anew."""
+
+Parts = tuple[StoredPiece, ...]
+Answer = list[tuple[Stored, Piece]] | InputError
+
+
+@step("transpile")
+async def transpile(chunk: Chunk) -> Chunk:
+    carrying = chunk.carrying
+    stored = await programs.of_jobs(carrying.ledger, [work.job.id for work in chunk.active])
+    works = [replace(work, programs=tuple(stored[work.job.id])) for work in chunk.active]
+    wanted = {
+        key_of(carrying, work, one): (one.program, work) for work in works for one in work.programs
+    }
+    async with carrying.ledger.begin() as session:
+        known = await programs.cached(carrying.ledger, session, list(wanted))
+    missing = {key: wanted[key] for key in wanted if key not in known}
+    answers = dict(
+        zip(
+            missing,
+            await asyncio.gather(*(_compile(carrying, *job) for job in missing.values())),
+            strict=True,
+        )
+    )
+    fresh = {key: parts for key, parts in answers.items() if isinstance(parts, list)}
+    async with carrying.ledger.begin() as session:
+        await programs.remember(carrying.ledger, session, fresh)
+    parts = known | {key: _parts(compiled) for key, compiled in fresh.items()}
+    refused = {key: error for key, error in answers.items() if isinstance(error, InputError)}
+    return chunk.updated(_with_parts(carrying, work, parts, refused) for work in works)
+
+
+def key_of(carrying: Carrying, work: Work, stored: StoredProgram) -> CacheKey:
+    options = {
+        "revision": COMPILER_REVISION,
+        "optimization_level": work.job.options.optimization_level,
+        "seed": work.job.options.seed,
+        "observables": stored.program.observables,
+        "format": stored.program.format,
+    }
+    return CacheKey(stored.program_hash, carrying.qpu.device.target_hash, digest(options))
+
+
+async def _compile(carrying: Carrying, program: Program, work: Work) -> Answer:
+    """Compiled parts with their places, or why it cannot be compiled."""
+    limit = carrying.settings.transpile_timeout_seconds
+    try:
+        compiled = await carrying.compilers.run(
+            compile_program, program, carrying.qpu.device, work.job.options, timeout_seconds=limit
+        )
+    except InputError as error:
+        return error
+    except TimeoutError:
+        return InputError(
+            f"Compiling took more than {limit:g} s",
+            where=program.name,
+            remedy="Lower the optimization level, or make the program smaller.",
+        )
+    return [(await carrying.ledger.payloads.keep(p.compiled.qpy, QPY), p) for p in compiled]
+
+
+def _parts(compiled: list[tuple[Stored, Piece]]) -> Parts:
+    return tuple(StoredPiece(stored.hash, piece) for stored, piece in compiled)
+
+
+def _with_parts(
+    carrying: Carrying,
+    work: Work,
+    parts: dict[CacheKey, Parts],
+    refused: dict[CacheKey, InputError],
+) -> Work:
+    keys = [key_of(carrying, work, one) for one in work.programs]
+    for key in keys:
+        if key in refused:
+            return work.ended(JobState.FAILED, str(refused[key]))
+    return replace(work, parts=tuple(parts[key] for key in keys))

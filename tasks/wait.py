@@ -1,0 +1,61 @@
+"""Step 4: follow what the QPU accepted until it has ended, and fetch what it gave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+
+from qpuflow.domain.job import JobState
+from qpuflow.drivers.base import RemoteState, RemoteStatus
+from qpuflow.ledger import jobs, leases
+from qpuflow.tasks.step import step
+from qpuflow.tasks.work import Carrying, Chunk, Work
+
+CANCEL_POLL_SECONDS = 0.5
+
+
+@step("wait")
+async def wait(chunk: Chunk) -> Chunk:
+    """All jobs at once. The lane is free again as soon as the QPU is done with them."""
+    carrying = chunk.carrying
+    cancels = asyncio.create_task(_pass_on_cancellations(carrying, chunk.active))
+    try:
+        async with asyncio.TaskGroup() as group:
+            followed = [group.create_task(_follow(carrying, work)) for work in chunk.active]
+    except* Exception as failures:
+        raise failures.exceptions[0] from failures
+    finally:
+        cancels.cancel()
+    if chunk.fencing_token is not None:
+        async with carrying.ledger.begin() as session:
+            await leases.release(session, carrying.qpu.name, chunk.fencing_token)
+    return chunk.updated(task.result() for task in followed)
+
+
+async def _follow(carrying: Carrying, work: Work) -> Work:
+    assert work.ticket is not None
+    status = RemoteStatus(RemoteState.LOST, "The QPU said nothing")
+    async for status in carrying.driver.watch(work.ticket):
+        if status.state.is_final:
+            break
+    match status.state:
+        case RemoteState.COMPLETED:
+            return replace(work, outcome=await carrying.driver.fetch(work.ticket))
+        case RemoteState.CANCELLED:
+            return work.ended(JobState.CANCELLED, status.message or "Cancelled")
+        case RemoteState.LOST if not carrying.qpu.device.outside_effects:
+            return work.ended(JobState.QUEUED, "Lost with the process that ran it; runs again")
+        case _:
+            return work.ended(JobState.FAILED, status.message or f"The QPU says {status.state}")
+
+
+async def _pass_on_cancellations(carrying: Carrying, works: Iterable[Work]) -> None:
+    """Tell the QPU of every cancellation asked for, once."""
+    tickets = {work.job.id: work.ticket for work in works if work.ticket is not None}
+    while tickets:
+        async with carrying.ledger.begin() as session:
+            asked = await jobs.asked_to_cancel(session, list(tickets))
+        for job_id in asked:
+            await carrying.driver.cancel(tickets.pop(job_id))
+        await asyncio.sleep(CANCEL_POLL_SECONDS)

@@ -1,0 +1,106 @@
+"""What flows through the six steps: a chunk of one batch's jobs, and what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from qpuflow.domain.executable import Executable
+from qpuflow.domain.job import Job, JobState
+from qpuflow.domain.principal import Principal
+from qpuflow.domain.settings import Settings
+from qpuflow.drivers.base import Driver, Outcome, Ticket
+from qpuflow.drivers.forked import ForkedPool
+from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.programs import StoredPiece, StoredProgram
+from qpuflow.ledger.qpus import RegisteredQpu
+from qpuflow.ledger.results import Finished
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a job leaves the pipeline without a result. QUEUED: it will be tried again."""
+
+    state: JobState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One job on its way. Each step returns a copy that knows more."""
+
+    job: Job
+    programs: tuple[StoredProgram, ...] = ()
+    parts: tuple[tuple[StoredPiece, ...], ...] = ()
+    """Per program its compiled circuits: several where observables need several bases."""
+    ticket: Ticket | None = None
+    outcome: Outcome | None = None
+    finished: Finished | None = None
+    end: End | None = None
+    timings: dict[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def executables(self) -> tuple[Executable, ...]:
+        """All circuits of the job in the order of its programs."""
+        options = self.job.options
+        return tuple(
+            part.piece.compiled.executable(
+                stored.program.name,
+                stored.program.parameters or ({},),
+                seed=options.seed,
+                method=options.method,
+                memory=options.memory,
+            )
+            for stored, parts in zip(self.programs, self.parts, strict=True)
+            for part in parts
+        )
+
+    def ended(self, state: JobState, reason: str) -> Work:
+        return replace(self, end=End(state, reason))
+
+    def timed(self, step: str, seconds: float) -> Work:
+        return replace(self, timings={**self.timings, step: round(seconds, 6)})
+
+
+@dataclass(frozen=True)
+class Carrying:
+    """What a carrier works with: whose pipeline this is."""
+
+    ledger: Ledger
+    settings: Settings
+    principal: Principal
+    carrier_id: UUID
+    batch_id: UUID
+    qpu: RegisteredQpu
+    driver: Driver
+    compilers: ForkedPool
+
+
+class Chunk:
+    """Jobs that take the steps together.
+
+    A plain class on purpose: Prefect walks through dataclasses and lists that a task is given,
+    looking for futures.
+    """
+
+    def __init__(
+        self, carrying: Carrying, works: Sequence[Work], fencing_token: int | None = None
+    ) -> None:
+        self.carrying = carrying
+        self.works = tuple(works)
+        self.fencing_token = fencing_token
+
+    @property
+    def active(self) -> tuple[Work, ...]:
+        """Jobs that have not left the pipeline."""
+        return tuple(work for work in self.works if work.end is None)
+
+    def updated(self, changed: Iterable[Work], *, fencing_token: int | None = None) -> Chunk:
+        """The same jobs, some of them with what was learned."""
+        latest = {work.job.id: work for work in self.works} | {w.job.id: w for w in changed}
+        token = self.fencing_token if fencing_token is None else fencing_token
+        return Chunk(self.carrying, tuple(latest.values()), token)
+
+    def mapped(self, change: Callable[[Work], Work]) -> Chunk:
+        return self.updated(change(work) for work in self.active)

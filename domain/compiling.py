@@ -1,0 +1,106 @@
+"""A circuit in a device's native gates."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from qpuflow.domain.device import Device
+from qpuflow.domain.errors import InputError
+from qpuflow.domain.executable import Executable, Register
+from qpuflow.domain.limits import check_limits
+from qpuflow.domain.targets import target_of
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+    from qiskit.transpiler import PassManager, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The pieces of an `Executable` that do not depend on how it is run.
+
+    `layout[i]` is the physical qubit on which qubit i of the program begins; empty when the
+    device has no places. `operations` counts instructions by name, the most frequent first.
+    """
+
+    qpy: bytes = field(repr=False)
+    registers: tuple[Register, ...]
+    parameters: tuple[str, ...]
+    layout: tuple[int, ...]
+    depth: int
+    operations: dict[str, int]
+
+    def executable(
+        self,
+        name: str,
+        points: Sequence[dict[str, float]] = ({},),
+        *,
+        seed: int | None = None,
+        method: str = "automatic",
+        memory: bool = False,
+    ) -> Executable:
+        return Executable(name, self.qpy, self.registers, tuple(points), seed, method, memory)
+
+
+def compile_circuit(
+    circuit: QuantumCircuit, device: Device, optimization_level: int = 1, seed: int | None = None
+) -> Compiled:
+    """Rewrite for the device. Not to be called on an event loop: it takes milliseconds to minutes.
+
+    Raises `InputError` when the circuit has more qubits than the device takes, gates without a
+    definition, or overlapping classical registers.
+    """
+    from qiskit import qpy
+    from qiskit.transpiler.exceptions import TranspilerError
+
+    check_limits(device, programs=1, shots=1, qubits=circuit.num_qubits)
+    registers = registers_of_circuit(circuit)
+    target = target_of(device)
+    try:
+        isa = _pass_manager(target, optimization_level, seed).run(circuit)
+    except TranspilerError as error:
+        raise InputError(
+            f"The program cannot be written in the gates of {device.name}: {error.message}",
+            where=circuit.name,
+        ) from error
+    buffer = io.BytesIO()
+    qpy.dump(isa, buffer)
+    return Compiled(
+        qpy=buffer.getvalue(),
+        registers=registers,
+        parameters=tuple(parameter.name for parameter in isa.parameters),
+        layout=_layout(isa, target),
+        depth=isa.depth(),
+        operations={str(name): count for name, count in isa.count_ops().items()},
+    )
+
+
+def registers_of_circuit(circuit: QuantumCircuit) -> tuple[Register, ...]:
+    """Classical registers in order of declaration; a bit without one is a register of its own."""
+    registers: list[Register] = []
+    for index, clbit in enumerate(circuit.clbits):
+        homes = circuit.find_bit(clbit).registers
+        if len(homes) > 1:
+            raise InputError(f"Classical bit {index} is in two registers", where=circuit.name)
+        if not homes:
+            registers.append(Register(f"clbit{index}", 1))
+        elif homes[0][1] == 0:
+            registers.append(Register(homes[0][0].name, homes[0][0].size))
+    return tuple(registers)
+
+
+@lru_cache(maxsize=64)
+def _pass_manager(target: Target, optimization_level: int, seed: int | None) -> PassManager:
+    from qiskit.transpiler import generate_preset_pass_manager
+
+    return generate_preset_pass_manager(optimization_level, target=target, seed_transpiler=seed)
+
+
+def _layout(isa: QuantumCircuit, target: Target) -> tuple[int, ...]:
+    if isa.layout is None or target.num_qubits is None:
+        return ()
+    return tuple(isa.layout.initial_index_layout(filter_ancillas=True))

@@ -3,6 +3,6 @@
 
 from qpuflow.blocks.aer import AerQpu
 from qpuflow.blocks.plugin import PluginQpu, QpuCredentials
-from qpuflow.blocks.qpu import QpuBlock, load_qpu
+from qpuflow.blocks.qpu import BlockMissing, QpuBlock, load_qpu
 
-__all__ = ["AerQpu", "PluginQpu", "QpuBlock", "QpuCredentials", "load_qpu"]
+__all__ = ["AerQpu", "BlockMissing", "PluginQpu", "QpuBlock", "QpuCredentials", "load_qpu"]

@@ -10,7 +10,6 @@ from pydantic import Field, SecretStr
 
 from qpuflow.blocks.qpu import DOCUMENTATION, QpuBlock
 from qpuflow.drivers.base import Driver
-from qpuflow.drivers.loading import driver_factory
 
 
 class QpuCredentials(CredentialsBlock):
@@ -52,5 +51,7 @@ class PluginQpu(QpuBlock):
     credentials: QpuCredentials | None = Field(default=None, title="Credentials")
 
     def driver(self, name: str) -> Driver:
+        from qpuflow.drivers.loading import driver_factory
+
         secrets = self.credentials.get_client() if self.credentials else {}
         return driver_factory(self.kind)(name, self.settings, secrets)

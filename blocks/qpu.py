@@ -13,6 +13,10 @@ from qpuflow.drivers.base import Driver
 DOCUMENTATION = HttpUrl("https://github.com/qpuflow/qpuflow/blob/main/docs/qpus.md")
 
 
+class BlockMissing(OperatorNeeded):
+    """No block is saved under the reference."""
+
+
 class QpuBlock(Block):
     """A QPU. Save it under the name by which users shall know the QPU."""
 
@@ -36,7 +40,7 @@ async def load_qpu(reference: str) -> QpuBlock:
     try:
         block: Any = await Block.aload(reference)
     except ValueError as error:
-        raise OperatorNeeded(
+        raise BlockMissing(
             f"There is no block {reference!r}",
             remedy="Create it in the Prefect UI under Blocks, or run `qpuflow up`.",
         ) from error

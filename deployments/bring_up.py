@@ -13,7 +13,7 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
 
-from qpuflow.blocks import AerQpu, PluginQpu, QpuBlock, QpuCredentials, load_qpu
+from qpuflow.blocks import AerQpu, BlockMissing, PluginQpu, QpuBlock, QpuCredentials, load_qpu
 from qpuflow.deployments import prefect_file
 from qpuflow.domain.endpoints import find_endpoints
 from qpuflow.domain.settings import Settings
@@ -61,7 +61,7 @@ async def _register_shipped(ledger: Ledger) -> None:
     for name, block in shipped().items():
         try:
             await load_qpu(f"{block.get_block_type_slug()}/{name}")
-        except LookupError:
+        except BlockMissing:
             await block.asave(name)
         await register(ledger, f"{block.get_block_type_slug()}/{name}")
 

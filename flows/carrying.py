@@ -16,7 +16,6 @@ from qpuflow.domain.principal import service
 from qpuflow.domain.settings import Settings
 from qpuflow.drivers.forked import ForkedPool
 from qpuflow.ledger import batches, carriers, leases, qpus
-from qpuflow.ledger.carriers import CarrierLost
 from qpuflow.ledger.database import Ledger
 from qpuflow.tasks.work import Carrying
 
@@ -56,15 +55,20 @@ def _holder() -> str:
 
 @asynccontextmanager
 async def _kept_alive(carrying: Carrying) -> AsyncGenerator[None]:
+    """A heartbeat while the block runs. Learning that another carrier took over ends the block."""
+    block = asyncio.current_task()
+    assert block is not None
+    heart = asyncio.create_task(_beat(carrying))
+    heart.add_done_callback(lambda beaten: beaten.cancelled() or block.cancel())
     try:
-        async with asyncio.TaskGroup() as group:
-            heart = group.create_task(_beat(carrying))
-            yield
-            heart.cancel()
-    except* CarrierLost as lost:
-        raise lost.exceptions[0] from lost
-    except* BaseException as failed:
-        raise failed.exceptions[0] from failed
+        yield
+    except asyncio.CancelledError:
+        if heart.done() and not heart.cancelled() and (lost := heart.exception()):
+            block.uncancel()
+            raise lost from None
+        raise
+    finally:
+        heart.cancel()
 
 
 async def _beat(carrying: Carrying) -> None:

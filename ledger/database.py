@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
 from qpuflow.ledger.payload_store import PayloadStore
 
-HEAD = "0001"
+HEAD = "0002"
 """The schema revision this code is written for."""
 
 
@@ -47,7 +47,8 @@ class Ledger:
         the answer to the commit itself was lost.
         """
         try:
-            async with AsyncSession(self.engine) as session, session.begin():
+            session = AsyncSession(self.engine, expire_on_commit=False)
+            async with session, session.begin():
                 yield session
         except OSError as error:
             raise _silent(error) from error

@@ -33,7 +33,7 @@ _REMEDIES = (
         "Write if (bit), if (bit == true) or if (register == 3); combine bits in a register.",
     ),
     (r"index must be int", "A loop variable cannot index a register here; write the indices out."),
-    (r"already", "Give each declaration a name of its own."),
+    (r"already", "Give each declaration a name of its own; included gates have names too."),
     (r"parameter|argument|size", "Compare the call with the declaration."),
     (
         r"not supported|[Uu]nsupported|unhandled|cannot be resolved|only .* supported",
@@ -74,19 +74,20 @@ def load_openqasm3(source: Source) -> tuple[QuantumCircuit, dict[int, str]]:
 def reported(source: Source) -> Generator[None]:
     """Turn whatever a parser raises into one ProgramError.
 
-    The parsers answer bad text with a dozen exception types, Rust panics among them, which are
-    no `Exception`; only what certainly is not theirs passes through.
+    The parsers answer bad text with a dozen exception types; a Rust panic is no `Exception`.
     """
     try:
         yield
-    except (ProgramError, KeyboardInterrupt, SystemExit, GeneratorExit):
+    except ProgramError:
         raise
     except RecursionError as error:
         raise ProgramError(
             "The program is nested too deeply", where=source.name, remedy="Flatten it."
         ) from error
     except BaseException as error:
-        raise _located(source, error) from error
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise _located(source, error) from error
+        raise
 
 
 def _located(source: Source, error: BaseException) -> ProgramError:

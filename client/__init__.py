@@ -1,1 +1,140 @@
+"""Running programs from Python, in a script or a notebook.
 
+    from qpuflow import client
+
+    job = client.submit(circuit, qpu="aer", shots=1000)
+    print(job.result().counts)
+
+The functions block; `connect` is the same for asynchronous code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from qpuflow.client.blocking import call
+from qpuflow.client.connection import Connection, Receipt, connect
+from qpuflow.client.programs import as_programs, of_circuit
+from qpuflow.domain.errors import InputError, QpuflowError
+from qpuflow.domain.job import Job, JobState
+from qpuflow.domain.report import JobReport, ProgramReport
+from qpuflow.domain.request import JobOptions, JobRequest, Program
+from qpuflow.ledger.qpus import RegisteredQpu
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from qpuflow.client.programs import OneProgram
+
+__all__ = [
+    "Connection",
+    "InputError",
+    "JobHandle",
+    "JobOptions",
+    "JobRequest",
+    "JobState",
+    "NoResult",
+    "Program",
+    "Receipt",
+    "as_programs",
+    "cancel",
+    "connect",
+    "job",
+    "jobs",
+    "of_circuit",
+    "qpus",
+    "result",
+    "status",
+    "submit",
+]
+
+
+class NoResult(QpuflowError):
+    """The job has failed or was cancelled; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobHandle:
+    """A job in the ledger. Needs no connection: its id finds it from any process, any day."""
+
+    id: UUID
+
+    def status(self) -> JobReport:
+        """The job as it is now."""
+        return call(lambda connection: connection.report(self.id))
+
+    def wait(self, timeout_seconds: float | None = None) -> JobReport:
+        """The job once it has ended, however it has. Raises `TimeoutError`."""
+        return call(lambda connection: connection.wait(self.id, timeout_seconds))
+
+    def results(self, timeout_seconds: float | None = None) -> list[ProgramReport]:
+        """The result of each program, in order. Raises `NoResult` or `TimeoutError`."""
+        report = self.wait(timeout_seconds)
+        if report.state is not JobState.COMPLETED:
+            raise NoResult(f"Job {self.id} {report.state.value}: {report.reason}")
+        return report.programs
+
+    def result(self, timeout_seconds: float | None = None) -> ProgramReport:
+        """The result of the first program. Raises `NoResult` or `TimeoutError`."""
+        return self.results(timeout_seconds)[0]
+
+    def datasets(self, timeout_seconds: float | None = None) -> list[xr.Dataset]:
+        """Each program's dataset; layout in `qpuflow.domain.result`."""
+        self.results(timeout_seconds)
+        return call(lambda connection: connection.datasets(self.id))
+
+    def cancel(self) -> JobState:
+        return call(lambda connection: connection.cancel(self.id))
+
+
+def submit(
+    programs: OneProgram | Sequence[OneProgram],
+    qpu: str,
+    shots: int = 1024,
+    *,
+    key: str | None = None,
+    options: JobOptions | None = None,
+    project: str | None = None,
+) -> JobHandle:
+    """Submit one program or several as one job. It is durable when this returns.
+
+    Raises `InputError` when something must be mended; nothing is kept then.
+    """
+    request = JobRequest(
+        programs=as_programs(programs),
+        qpu=qpu,
+        shots=shots,
+        key=key,
+        options=options or JobOptions(),
+        project=project,
+    )
+    return JobHandle(call(lambda connection: connection.submit(request)).job_id)
+
+
+def job(text: str) -> JobHandle:
+    """A job by its key, its id, or the first characters of its id."""
+    return JobHandle(call(lambda connection: connection.find(text)))
+
+
+def status(job_id: UUID) -> JobReport:
+    return JobHandle(job_id).status()
+
+
+def result(job_id: UUID, timeout_seconds: float | None = None) -> list[ProgramReport]:
+    return JobHandle(job_id).results(timeout_seconds)
+
+
+def cancel(job_id: UUID) -> JobState:
+    return JobHandle(job_id).cancel()
+
+
+def jobs(*, qpu: str | None = None, limit: int = 50) -> list[Job]:
+    """Your newest jobs."""
+    return call(lambda connection: connection.jobs(qpu=qpu, limit=limit))
+
+
+def qpus() -> list[RegisteredQpu]:
+    return call(lambda connection: connection.qpus())

@@ -52,6 +52,13 @@ class Settings(BaseSettings):
     )
     user: str = Field(default_factory=_login, description="Who submits. Default: the OS login.")
     project: str | None = Field(default=None, description="Who pays. Empty: the user's own.")
+    workers: tuple[str, ...] = Field(
+        default=("aer", "aer-heavyhex"),
+        description="QPUs for which `qpuflow up` runs a worker. Others run theirs elsewhere.",
+    )
+    operator: bool = Field(
+        default=False, description="Act as an operator: see and cancel everybody's jobs."
+    )
     linger_seconds: float = Field(
         default=2.0, ge=0, description="How long a batch waits for its user's next job."
     )

@@ -196,8 +196,13 @@ async def recent(
     return [value_of(row) for row in await session.scalars(query)]
 
 
-async def states(session: AsyncSession, job_ids: Sequence[UUID]) -> dict[UUID, JobState]:
-    rows = await session.execute(select(JobRow.id, JobRow.state).where(JobRow.id.in_(job_ids)))
+async def states(
+    session: AsyncSession, principal: Principal, job_ids: Sequence[UUID]
+) -> dict[UUID, JobState]:
+    """The states of those of the jobs that the principal may see."""
+    rows = await session.execute(
+        _visible(principal).with_only_columns(JobRow.id, JobRow.state).where(JobRow.id.in_(job_ids))
+    )
     return {job_id: JobState(state) for job_id, state in rows.tuples()}
 
 

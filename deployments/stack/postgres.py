@@ -146,6 +146,11 @@ async def _initialise(cluster: Cluster) -> None:
     unfinished.rename(cluster.data)
 
 
+async def require_runnable() -> None:
+    """Raise `OperatorNeeded` when the server's binaries cannot run on this machine."""
+    await _run(str(binaries() / "postgres"), "--version")
+
+
 async def _check_namespaces() -> None:
     await _run("true")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import psutil
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 3.0
 LOOK_SECONDS = 0.05
 
 

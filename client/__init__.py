@@ -18,6 +18,7 @@ from uuid import UUID
 from qpuflow.client.blocking import call
 from qpuflow.client.connection import Connection, Receipt, connect
 from qpuflow.client.programs import as_programs, of_circuit
+from qpuflow.domain.admission import requested
 from qpuflow.domain.errors import InputError, QpuflowError
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.report import JobReport, ProgramReport
@@ -103,7 +104,7 @@ def submit(
 
     Raises `InputError` when something must be mended; nothing is kept then.
     """
-    request = JobRequest(
+    request = requested(
         programs=as_programs(programs),
         qpu=qpu,
         shots=shots,

@@ -66,6 +66,18 @@ async def _register_shipped(ledger: Ledger) -> None:
         await register(ledger, f"{block.get_block_type_slug()}/{name}")
 
 
+async def add_qpu(settings: Settings, reference: str) -> str:
+    """All that a further QPU needs: ledger, work pool, deployments. Returns its name."""
+    async with open_ledger(settings) as ledger:
+        name = await register(ledger, reference)
+    async with get_client() as client:
+        await _pool(client, name)
+    for entry in prefect_file.declared([name]):
+        if entry["name"] == name:
+            await prefect_file.apply(entry)
+    return name
+
+
 async def register(ledger: Ledger, reference: str) -> str:
     """Make the QPU of a saved block known to the ledger. Returns its name."""
     block = await load_qpu(reference)

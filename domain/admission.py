@@ -116,6 +116,16 @@ def _check_work(request: JobRequest, work: _Work) -> None:
         )
 
 
+def requested(**content: Any) -> JobRequest:
+    """A request from its fields; `InputError` with a line for each thing that is wrong."""
+    from pydantic import ValidationError
+
+    try:
+        return JobRequest.model_validate(content)
+    except ValidationError as error:
+        raise readable(error) from error
+
+
 def readable(error: ValidationError) -> InputError:
     """One line for each thing wrong with a request: where, and what."""
     lines = [_line(problem) for problem in error.errors(include_url=False)]

@@ -27,7 +27,7 @@ class Ledger:
     @classmethod
     async def open(cls, url: str, payload_url: str, *, pool_size: int = 5) -> Self:
         """Connect, and refuse a database of another schema revision."""
-        engine = create_async_engine(async_url(url), pool_size=pool_size, max_overflow=2)
+        engine = create_async_engine(async_url(url), pool_size=pool_size, pool_pre_ping=True)
         ledger = cls(engine, PayloadStore(payload_url))
         try:
             await ledger._require_revision()

@@ -25,6 +25,7 @@ class StoredProgram:
     job_id: UUID
     position: int
     program_hash: str
+    num_qubits: int
     program: Program
 
 
@@ -133,4 +134,4 @@ def _value(row: ProgramRow, source: str) -> StoredProgram:
         parameters=row.parameters,
         observables=row.observables,
     )
-    return StoredProgram(row.job_id, row.position, row.source_hash, program)
+    return StoredProgram(row.job_id, row.position, row.source_hash, row.num_qubits, program)

@@ -53,6 +53,7 @@ def _result(work: Work, index: int, datasets: Sequence[xr.Dataset]) -> xr.Datase
         job_id=str(work.job.id),
         qpu=work.job.qpu,
         attempt=work.job.attempt,
+        qubits=work.programs[index].num_qubits,
         compiled_depth=first.depth,
         compiled_operations=sum(first.operations.values()),
         optimization_level=work.job.options.optimization_level,

@@ -1,0 +1,76 @@
+"""Every program of a folder through the whole system, and a table of what came out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
+from uuid import UUID
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from qpuflow.client.connection import Connection, connect
+from qpuflow.deployments.cli import tables
+from qpuflow.deployments.cli.context import console, notes
+from qpuflow.deployments.cli.stack import plan_of, show
+from qpuflow.deployments.stack.control import running_stack
+from qpuflow.domain.admission import requested
+from qpuflow.domain.endpoints import find_endpoints
+from qpuflow.domain.errors import NotFound
+from qpuflow.domain.files import SUFFIXES, load_program
+from qpuflow.domain.job import JobState
+from qpuflow.domain.report import JobReport
+from qpuflow.domain.request import Program
+from qpuflow.domain.settings import Settings
+
+
+async def run_demo(settings: Settings, folder: Path, qpu: str, shots: int, *, keep: bool) -> int:
+    """The exit code: 0 when every program has a result. `keep`: the stack runs already."""
+    programs = _programs(folder)
+    async with AsyncExitStack() as stack:
+        if not keep:
+            await stack.enter_async_context(running_stack(settings, plan_of(settings), show))
+        async with connect(settings) as connection:
+            reports = await _run(connection, programs, qpu, shots)
+        ui = find_endpoints(settings).ui_url
+        console.print(tables.demo(reports))
+        console.print(f"The runs in the Prefect UI: {ui}/runs", highlight=False)
+        if not keep:
+            notes.print("It stops now; `make up` leaves it running for the browser.", style="dim")
+    return _verdict(reports)
+
+
+def _programs(folder: Path) -> list[Program]:
+    files = sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES)
+    if not files:
+        raise NotFound(f"There are no programs in {folder}", remedy=f"Known: {SUFFIXES}.")
+    return [load_program(file) for file in files]
+
+
+async def _run(
+    connection: Connection, programs: list[Program], qpu: str, shots: int
+) -> list[JobReport]:
+    ids: list[UUID] = []
+    for program in programs:
+        receipt = await connection.submit(requested(programs=[program], qpu=qpu, shots=shots))
+        ids.append(receipt.job_id)
+    await _watch(connection, ids)
+    return [await connection.report(job_id) for job_id in ids]
+
+
+async def _watch(connection: Connection, ids: list[UUID]) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=notes) as progress:
+        bar = progress.add_task("jobs", total=len(ids))
+        async for states in connection.watch(ids):
+            count = Counter(state.value for state in states.values())
+            ended = sum(state.is_final for state in states.values())
+            words = ", ".join(f"{n} {state}" for state, n in count.most_common())
+            progress.update(bar, completed=ended, description=words)
+
+
+def _verdict(reports: list[JobReport]) -> int:
+    without = [report for report in reports if report.state is not JobState.COMPLETED]
+    for report in without:
+        console.print(f"Job {report.job_id} {report.state.value}: {report.reason}", style="red")
+    return 1 if without else 0

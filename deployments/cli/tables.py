@@ -1,0 +1,123 @@
+"""Values as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from qpuflow.domain.job import Job, JobState
+from qpuflow.domain.report import JobReport, PointReport, ProgramReport
+from qpuflow.domain.result import with_errors
+
+STEPS = ("transpile", "book_slot", "dispatch", "wait", "post_process", "store")
+COLORS = {
+    JobState.COMPLETED: "green",
+    JobState.FAILED: "red",
+    JobState.CANCELLED: "yellow",
+    JobState.AMBIGUOUS: "magenta",
+}
+MOST = 4
+"""Outcomes shown of each program."""
+
+
+def state_text(state: JobState) -> Text:
+    return Text(state.value, style=COLORS.get(state, "cyan"))
+
+
+def jobs(found: Sequence[Job]) -> Table:
+    table = Table("job", "state", "qpu", "user", "programs", "shots", "submitted (UTC)", "reason")
+    for job in found:
+        table.add_row(
+            str(job.id)[:8],
+            state_text(job.state),
+            job.qpu,
+            job.user,
+            str(job.program_count),
+            f"{job.shots:,}",
+            f"{job.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+            Text(job.reason or ""),
+        )
+    return table
+
+
+def status(report: JobReport) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    rows: list[tuple[str, RenderableType]] = [
+        ("job", str(report.job_id)),
+        ("state", state_text(report.state)),
+        ("reason", Text(report.reason or "-")),
+        ("qpu", report.qpu),
+        ("user", report.user),
+        ("shots", f"{report.shots:,}"),
+        ("attempt", str(report.attempt)),
+        ("submitted", _moment(report.created_at)),
+        ("ended", _moment(report.finished_at)),
+    ]
+    for name, value in rows:
+        table.add_row(Text(name, style="dim"), value)
+    return table
+
+
+def result(report: JobReport) -> RenderableType:
+    if not report.programs:
+        return status(report)
+    table = Table("program", "outcome", "probability", "counts")
+    for program in report.programs:
+        _add_program(table, program)
+    return Group(status(report), table)
+
+
+def _add_program(table: Table, program: ProgramReport) -> None:
+    for point in program.points[:MOST]:
+        title = program.name if len(program.points) == 1 else f"{program.name} {_values(point)}"
+        for outcome, likely in list(with_errors(point.counts).items())[:MOST]:
+            bar = f"{likely.value:.4f} ± {likely.error:.4f}"
+            table.add_row(title, outcome or "-", bar, f"{point.counts[outcome]:,}")
+            title = ""
+        for name, expected in point.expectations.items():
+            table.add_row("", f"⟨{name}⟩", f"{expected.value:.4f} ± {expected.error:.4f}", "")
+    table.add_section()
+
+
+def _values(point: PointReport) -> str:
+    return ", ".join(f"{name}={value:g}" for name, value in point.parameters.items())
+
+
+def demo(reports: Iterable[JobReport]) -> Table:
+    """One line a program: what it is, what came out, and how long each step took."""
+    table = Table("program", "qpu", "qubits", "shots", "most frequent outcomes", *STEPS, "seconds")
+    for report in reports:
+        for program in report.programs:
+            seconds = [report.timings.get(f"{step}_seconds", 0.0) for step in STEPS]
+            table.add_row(
+                program.name,
+                report.qpu,
+                str(program.metadata["qubits"]),
+                f"{report.shots:,}",
+                _outcomes(program),
+                *(f"{one:.3f}" for one in seconds),
+                f"{sum(seconds):.2f}",
+            )
+    return table
+
+
+def _outcomes(program: ProgramReport, most: int = 2) -> str:
+    likely = list(with_errors(program.counts).items())[:most]
+    lines = [f"{_short(outcome)}  {p.value:.3f} ± {p.error:.3f}" for outcome, p in likely]
+    if len(program.points) > 1:
+        lines.append(f"and {len(program.points) - 1} more points")
+    for name, expected in program.points[0].expectations.items():
+        lines.append(f"⟨{name}⟩ = {expected.value:.3f} ± {expected.error:.3f}")
+    return "\n".join(lines)
+
+
+def _short(outcome: str, width: int = 24) -> str:
+    return outcome if len(outcome) <= width else f"{outcome[: width - 8]}…{outcome[-7:]}"
+
+
+def _moment(at: datetime | None) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else "-"

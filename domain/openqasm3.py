@@ -115,8 +115,20 @@ class _Converter(ConvertVisitor):
     def _apply_gate_modifier(
         self, modifier: ast.QuantumGateModifier, gate: Any, context: Any
     ) -> Any:
+        if modifier.modifier in _CONTROLS:
+            return self._controlled(modifier, gate, context)
         if modifier.modifier is ast.GateModifierName.pow and gate.num_qubits > MAX_POWER_QUBITS:
             raise_from_node(
                 modifier, f"powers of gates on more than {MAX_POWER_QUBITS} qubits are unsupported"
             )
         return super()._apply_gate_modifier(modifier, gate, context)
+
+    def _controlled(self, modifier: ast.QuantumGateModifier, gate: Any, context: Any) -> Any:
+        """As the importer does it, less its use of a deprecated default."""
+        argument = modifier.argument
+        count = 1 if argument is None else self._resolve_constant_int(argument, context)
+        on = modifier.modifier is ast.GateModifierName.ctrl
+        return gate.control(count, ctrl_state=2**count - 1 if on else 0, annotated=False)
+
+
+_CONTROLS = (ast.GateModifierName.ctrl, ast.GateModifierName.negctrl)

@@ -44,6 +44,7 @@ def parse(program: Program, *, vetted: bool = False) -> ParsedProgram:
     source = read_source(program.name, program.source)
     kind = detect_format(source, program.format)
     circuit, names = _load(source, kind, vetted)
+    circuit.name = program.name
     _check_not_empty(program.name, circuit)
     return ParsedProgram(
         name=program.name,

@@ -116,7 +116,7 @@ def test_error_bars_contain_the_truth_as_often_as_they_say(truth: float) -> None
 
 
 @given(st.integers(1, 10**6), st.data())
-def test_intervals_contain_the_frequency_and_stay_in_bounds(shots: int, data: st.DataObject) -> None:
+def test_intervals_hold_the_frequency_within_bounds(shots: int, data: st.DataObject) -> None:
     seen = data.draw(st.integers(0, shots))
     low, high = intervals(np.array([seen]), shots)
     assert 0 <= low[0] <= seen / shots <= high[0] <= 1

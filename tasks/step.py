@@ -28,7 +28,7 @@ async def may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> b
 
 
 def step(name: str) -> Callable[[Step], Task[[Chunk], Any]]:
-    """A task named `name` that notes each job's seconds in the step.
+    """A task named `name` that notes the step's seconds with each job that has no own.
 
     Nothing is cached or persisted by Prefect: the ledger is the one place that knows.
     """
@@ -39,7 +39,7 @@ def step(name: str) -> Callable[[Step], Task[[Chunk], Any]]:
             began = time.perf_counter()
             after = await function(chunk)
             seconds = time.perf_counter() - began
-            return after.updated(work.timed(f"{name}_seconds", seconds) for work in after.works)
+            return after.updated(work.timed(name, seconds) for work in after.works)
 
         as_task = task(
             name=name.replace("_", "-"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 
 from qpuflow.domain.errors import InputError
 from qpuflow.domain.job import JobState
@@ -23,6 +24,14 @@ Parts = tuple[StoredPiece, ...]
 Answer = list[tuple[Stored, Piece]] | InputError
 
 
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """What came of compiling one program, and how long it took."""
+
+    answer: Answer
+    seconds: float
+
+
 @step("transpile")
 async def transpile(chunk: Chunk) -> Chunk:
     carrying = chunk.carrying
@@ -34,19 +43,13 @@ async def transpile(chunk: Chunk) -> Chunk:
     async with carrying.ledger.begin() as session:
         known = await programs.cached(carrying.ledger, session, list(wanted))
     missing = {key: wanted[key] for key in wanted if key not in known}
-    answers = dict(
-        zip(
-            missing,
-            await asyncio.gather(*(_compile(carrying, *job) for job in missing.values())),
-            strict=True,
-        )
-    )
-    fresh = {key: parts for key, parts in answers.items() if isinstance(parts, list)}
+    tried = await asyncio.gather(*(_compile(carrying, *job) for job in missing.values()))
+    answers = dict(zip(missing, tried, strict=True))
+    fresh = {key: one.answer for key, one in answers.items() if isinstance(one.answer, list)}
     async with carrying.ledger.begin() as session:
         await programs.remember(carrying.ledger, session, fresh)
     parts = known | {key: _parts(compiled) for key, compiled in fresh.items()}
-    refused = {key: error for key, error in answers.items() if isinstance(error, InputError)}
-    return chunk.updated(_with_parts(carrying, work, parts, refused) for work in works)
+    return chunk.updated(_with_parts(carrying, work, parts, answers) for work in works)
 
 
 def key_of(carrying: Carrying, work: Work, stored: StoredProgram) -> CacheKey:
@@ -60,8 +63,14 @@ def key_of(carrying: Carrying, work: Work, stored: StoredProgram) -> CacheKey:
     return CacheKey(stored.program_hash, carrying.qpu.device.target_hash, digest(options))
 
 
-async def _compile(carrying: Carrying, program: Program, work: Work) -> Answer:
-    """Compiled parts with their places, or why it cannot be compiled."""
+async def _compile(carrying: Carrying, program: Program, work: Work) -> Compilation:
+    began = time.perf_counter()
+    answer = await _answer(carrying, program, work)
+    return Compilation(answer, time.perf_counter() - began)
+
+
+async def _answer(carrying: Carrying, program: Program, work: Work) -> Answer:
+    """Compiled pieces with their places, or why it cannot be compiled."""
     limit = carrying.settings.transpile_timeout_seconds
     try:
         compiled = await carrying.compilers.run(
@@ -86,10 +95,12 @@ def _with_parts(
     carrying: Carrying,
     work: Work,
     parts: dict[CacheKey, Parts],
-    refused: dict[CacheKey, InputError],
+    answers: dict[CacheKey, Compilation],
 ) -> Work:
     keys = [key_of(carrying, work, one) for one in work.programs]
-    for key in keys:
-        if key in refused:
-            return work.ended(JobState.FAILED, str(refused[key]))
+    mine = [answers[key] for key in keys if key in answers]
+    work = work.timed("transpile", sum(one.seconds for one in mine))
+    for one in mine:
+        if isinstance(one.answer, InputError):
+            return work.ended(JobState.FAILED, str(one.answer))
     return replace(work, parts=tuple(parts[key] for key in keys))

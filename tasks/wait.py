@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -35,13 +36,15 @@ async def wait(chunk: Chunk) -> Chunk:
 
 async def _follow(carrying: Carrying, work: Work) -> Work:
     assert work.ticket is not None
+    began = time.perf_counter()
     status = RemoteStatus(RemoteState.LOST, "The QPU said nothing")
     async for status in carrying.driver.watch(work.ticket):
         if status.state.is_final:
             break
     match status.state:
         case RemoteState.COMPLETED:
-            return replace(work, outcome=await carrying.driver.fetch(work.ticket))
+            outcome = await carrying.driver.fetch(work.ticket)
+            return replace(work, outcome=outcome).timed("wait", time.perf_counter() - began)
         case RemoteState.CANCELLED:
             return work.ended(JobState.CANCELLED, status.message or "Cancelled")
         case RemoteState.LOST if not carrying.qpu.device.outside_effects:

@@ -60,7 +60,8 @@ class Work:
         return replace(self, end=End(state, reason))
 
     def timed(self, step: str, seconds: float) -> Work:
-        return replace(self, timings={**self.timings, step: round(seconds, 6)})
+        """The first note of a step stands: what the job itself took, if the step knows it."""
+        return replace(self, timings={f"{step}_seconds": round(seconds, 6), **self.timings})
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,7 @@ async def start(session: AsyncSession, principal: Principal, batch_id: UUID) -> 
         [job.id for job in prepared],
         JobState.QUEUED,
         reason="Its carrier ended before it was handed over",
+        sources=[JobState.PREPARING],
     )
 
 
@@ -145,22 +146,31 @@ def _jobs(batch_id: UUID, *states: JobState) -> Select[tuple[JobRow]]:
     )
 
 
-async def close_if_empty(session: AsyncSession, batch_id: UUID) -> bool:
-    """Close the batch unless a job is queued in it. Under the lock that `join` takes."""
+async def lock(session: AsyncSession, batch_id: UUID) -> None:
+    """The lock that `join` takes. Whoever needs more than one takes batch, carrier, jobs."""
     await session.execute(select(Batch.id).where(Batch.id == batch_id).with_for_update())
-    queued = await session.scalar(
-        select(func.count())
-        .select_from(JobRow)
-        .where(JobRow.batch_id == batch_id, JobRow.state == JobState.QUEUED.value)
-    )
-    if queued:
+
+
+async def has_queued(session: AsyncSession, batch_id: UUID) -> bool:
+    return await session.scalar(_jobs(batch_id, JobState.QUEUED).limit(1)) is not None
+
+
+async def close_if_empty(session: AsyncSession, batch_id: UUID) -> bool:
+    """Close the batch unless a job is queued in it."""
+    await lock(session, batch_id)
+    if await has_queued(session, batch_id):
         return False
+    await close(session, batch_id)
+    return True
+
+
+async def close(session: AsyncSession, batch_id: UUID) -> None:
+    """Nothing joins it any more. To be called under its lock."""
     await session.execute(
         update(Batch)
         .where(Batch.id == batch_id, Batch.state != BatchState.CLOSED.value)
         .values(state=BatchState.CLOSED.value, closed_at=func.now())
     )
-    return True
 
 
 async def find(session: AsyncSession, batch_id: UUID) -> Batch:

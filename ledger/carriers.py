@@ -6,13 +6,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.errors import Conflict
 from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal
-from qpuflow.ledger import events
+from qpuflow.ledger import batches, events
 from qpuflow.ledger.schema import Batch, BatchKind, Carrier, CarrierState, JobRow, Lease
 
 
@@ -85,22 +86,36 @@ async def begin(
 ) -> UUID:
     """Take up the batch as its carrier.
 
-    A pending carrier is adopted: the run may start before its creator has noted it.
+    A pending carrier is adopted: the run may start before its creator has noted it. A run that
+    starts again gets a new carrier, so that its former process, should it live, writes no more.
     Raises `CarrierLost` when another run carries the batch.
     """
-    carrier = await session.scalar(
-        select(Carrier)
-        .where(Carrier.batch_id == batch_id, Carrier.state.in_(["pending", "live"]))
-        .with_for_update()
-    )
+    await batches.lock(session, batch_id)
+    carrier = await _current(session, batch_id)
     if carrier is None or carrier.flow_run_id not in (None, flow_run_id):
         raise CarrierLost(f"Batch {batch_id} is carried by another run")
+    if carrier.holder is not None:
+        await _give_up(session, carrier.id, "its run was started again")
+        await replace(session, batch_id, flow_run_id)
+        carrier = await _current(session, batch_id)
+        assert carrier is not None
     carrier.state = CarrierState.LIVE.value
     carrier.flow_run_id = flow_run_id
     carrier.holder = holder
     carrier.heartbeat_at = func.now()
     await session.flush()
     return carrier.id
+
+
+async def _current(session: AsyncSession, batch_id: UUID) -> Carrier | None:
+    return await session.scalar(
+        select(Carrier)
+        .where(
+            Carrier.batch_id == batch_id,
+            Carrier.state.in_([CarrierState.PENDING.value, CarrierState.LIVE.value]),
+        )
+        .with_for_update()
+    )
 
 
 async def require_live(session: AsyncSession, carrier_id: UUID) -> None:
@@ -124,12 +139,20 @@ async def beat(session: AsyncSession, carrier_id: UUID) -> None:
 
 
 async def finish(session: AsyncSession, carrier_id: UUID) -> None:
-    await session.execute(
+    """Done. A job that was queued again since the batch was closed gets another carrier."""
+    batch_id = await session.scalar(select(Carrier.batch_id).where(Carrier.id == carrier_id))
+    if batch_id is None:
+        return
+    await batches.lock(session, batch_id)
+    done = await session.scalar(
         update(Carrier)
         .where(Carrier.id == carrier_id, Carrier.state == CarrierState.LIVE.value)
         .values(state=CarrierState.DONE.value)
+        .returning(Carrier.id)
     )
     await release_leases(session, [carrier_id])
+    if done is not None and await batches.has_queued(session, batch_id):
+        await replace(session, batch_id)
 
 
 async def lose(
@@ -142,20 +165,12 @@ async def lose(
     """Give up a carrier and put its unfinished jobs into a new one.
 
     A job that the QPU may have accepted keeps its state: the next carrier asks, and does not
-    submit again. After `max_carriers` the jobs fail, with the reason.
+    submit again. After `max_carriers` the jobs fail, with the reason. A batch that is left without
+    a carrier is closed: a later job would wait in it for nobody.
     """
-    lost = await session.scalar(
-        update(Carrier)
-        .where(
-            Carrier.id == carrier.id,
-            Carrier.state.in_([CarrierState.LIVE.value, CarrierState.PENDING.value]),
-        )
-        .values(state=CarrierState.LOST.value, lost_because=reason)
-        .returning(Carrier.id)
-    )
-    if lost is None:
+    await batches.lock(session, carrier.batch_id)
+    if not await _give_up(session, carrier.id, reason):
         return
-    await release_leases(session, [carrier.id])
     unfinished = set(
         await session.scalars(
             select(JobRow.id).where(
@@ -164,10 +179,12 @@ async def lose(
         )
     )
     if not unfinished:
+        await batches.close(session, carrier.batch_id)
         return
     if carrier.number >= max_carriers:
         why = f"Given up after {carrier.number} carriers; the last one: {reason}"
         await events.move(session, principal, unfinished, JobState.FAILED, reason=why)
+        await batches.close(session, carrier.batch_id)
         return
     await events.move(
         session,
@@ -180,17 +197,37 @@ async def lose(
     await replace(session, carrier.batch_id)
 
 
+async def _give_up(session: AsyncSession, carrier_id: UUID, reason: str) -> bool:
+    lost = await session.scalar(
+        update(Carrier)
+        .where(
+            Carrier.id == carrier_id,
+            Carrier.state.in_([CarrierState.LIVE.value, CarrierState.PENDING.value]),
+        )
+        .values(state=CarrierState.LOST.value, lost_because=reason)
+        .returning(Carrier.id)
+    )
+    if lost is not None:
+        await release_leases(session, [carrier_id])
+    return lost is not None
+
+
 async def replace(session: AsyncSession, batch_id: UUID, flow_run_id: UUID | None = None) -> None:
-    """The batch's next carrier: a run that exists already, or one to be created."""
+    """The batch's next carrier: a run that exists already, or one to be created.
+
+    Nothing happens where it has one: somebody else was first.
+    """
     last = select(func.max(Carrier.number)).where(Carrier.batch_id == batch_id)
     await session.execute(
-        insert(Carrier).values(
+        insert(Carrier)
+        .values(
             id=uuid4(),
             batch_id=batch_id,
             number=last.scalar_subquery() + 1,
             state=(CarrierState.LIVE if flow_run_id else CarrierState.PENDING).value,
             flow_run_id=flow_run_id,
         )
+        .on_conflict_do_nothing()
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Self
 
+import asyncpg
 from sqlalchemy import URL, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -15,6 +16,10 @@ from qpuflow.ledger.payload_store import PayloadStore
 
 HEAD = "0002"
 """The schema revision this code is written for."""
+
+
+COLLISIONS = frozenset({"40001", "40P01", "55P03"})
+"""SQLSTATE of serialization failure, deadlock and lock timeout: rolled back, to be repeated."""
 
 
 class Ledger:
@@ -52,9 +57,14 @@ class Ledger:
                 yield session
         except OSError as error:
             raise _silent(error) from error
+        except asyncpg.PostgresError as error:
+            # Connecting failed: SQLAlchemy hands these on as they are.
+            raise _silent(error) from error
         except DBAPIError as error:
             if error.connection_invalidated or isinstance(error, InterfaceError):
                 raise _silent(error) from error
+            if str(getattr(error.orig, "sqlstate", None)) in COLLISIONS:
+                raise Unavailable("Two transactions were in each other's way") from error
             raise
 
     async def _require_revision(self) -> None:

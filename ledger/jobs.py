@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, Text, cast, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, Text, cast, false, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,7 +14,7 @@ from qpuflow.domain.errors import Conflict, NotFound
 from qpuflow.domain.job import OPEN, Job, JobState
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.request import JobRequest, ProgramFormat
-from qpuflow.ledger import accounts, batches, events
+from qpuflow.ledger import accounts, batches, carriers, events
 from qpuflow.ledger.batches import CarriedBy
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.job_values import value_of
@@ -175,7 +175,7 @@ async def resolve(session: AsyncSession, principal: Principal, text: str) -> UUI
         await session.scalars(
             _visible(principal)
             .with_only_columns(JobRow.id)
-            .where((JobRow.key == text) | cast(JobRow.id, Text).startswith(text.lower()))
+            .where((JobRow.key == text) | _begins_with(text.lower()))
             .limit(3)
         )
     )
@@ -213,10 +213,10 @@ async def request_cancel(session: AsyncSession, principal: Principal, job_id: UU
         return job.state
     await session.execute(
         update(JobRow)
-        .where(JobRow.id == job_id)
+        .where(JobRow.id == job_id, JobRow.finished_at.is_(None))
         .values(cancel_requested_at=func.coalesce(JobRow.cancel_requested_at, func.now()))
     )
-    moved = await events.move(
+    await events.move(
         session,
         principal,
         [job_id],
@@ -224,7 +224,8 @@ async def request_cancel(session: AsyncSession, principal: Principal, job_id: UU
         reason=f"Cancelled by {principal.user}",
         sources=[JobState.QUEUED],
     )
-    return JobState.CANCELLED if moved else job.state
+    state = await session.scalar(select(JobRow.state).where(JobRow.id == job_id))
+    return JobState(state)
 
 
 async def asked_to_cancel(session: AsyncSession, job_ids: Sequence[UUID]) -> set[UUID]:
@@ -240,8 +241,16 @@ async def asked_to_cancel(session: AsyncSession, job_ids: Sequence[UUID]) -> set
     )
 
 
-async def retry(session: AsyncSession, principal: Principal, job_id: UUID) -> None:
-    """A new attempt of a failed job, asked for by a person."""
+async def retry(
+    session: AsyncSession, principal: Principal, job_id: UUID, flow_run_id: UUID | None = None
+) -> None:
+    """A new attempt of a failed job, asked for by a person.
+
+    It travels in its batch's carrier; where there is none any more, in the run of that id, or in
+    one to be created.
+    """
+    job = await find(session, principal, job_id)
+    await batches.lock(session, job.batch_id)
     await events.require_move(
         session, principal, [job_id], JobState.QUEUED, reason=f"Retried by {principal.user}"
     )
@@ -249,6 +258,7 @@ async def retry(session: AsyncSession, principal: Principal, job_id: UUID) -> No
     await session.execute(
         update(JobRow).where(JobRow.id == job_id).values(cancel_requested_at=None)
     )
+    await carriers.replace(session, job.batch_id, flow_run_id)
 
 
 async def next_attempt(session: AsyncSession, job_ids: Collection[UUID]) -> None:
@@ -256,6 +266,10 @@ async def next_attempt(session: AsyncSession, job_ids: Collection[UUID]) -> None
     await session.execute(
         update(JobRow).where(JobRow.id.in_(job_ids)).values(attempt=JobRow.attempt + 1)
     )
+
+
+def _begins_with(text: str) -> ColumnElement[bool]:
+    return cast(JobRow.id, Text).startswith(text, autoescape=True) if text else false()
 
 
 def _visible(principal: Principal) -> Select[tuple[JobRow]]:

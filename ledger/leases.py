@@ -1,4 +1,8 @@
-"""Leases: the right of a carrier to run on a QPU now, with a fencing token that only grows."""
+"""Leases: the right of a carrier to run on a QPU now, with a fencing token that only grows.
+
+Times are the clock's, not the transaction's: one that waited for a lock would judge by a moment
+that has passed.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +17,23 @@ from qpuflow.ledger.schema import Lease, Qpu
 async def acquire(
     session: AsyncSession, qpu: str, carrier_id: UUID, lease_seconds: float
 ) -> int | None:
-    """A fencing token if a lane is free, else None.
+    """A fencing token if a lane is free, else None. A carrier that has a lease gets that one again.
 
     The QPU's row lock makes this transaction the only one that decides for it.
     """
-    row = await session.scalar(select(Qpu).where(Qpu.name == qpu).with_for_update())
+    row = await session.scalar(select(Qpu).where(Qpu.name == qpu).with_for_update(key_share=True))
     if row is None:
         return None
-    held = await session.scalar(
-        select(func.count())
-        .select_from(Lease)
-        .where(Lease.qpu == qpu, Lease.released_at.is_(None), Lease.expires_at > func.now())
+    await _end_expired(session, qpu)
+    held = await session.execute(
+        select(Lease.carrier_id, Lease.fencing_token).where(
+            Lease.qpu == qpu, Lease.released_at.is_(None)
+        )
     )
-    if (held or 0) >= row.lanes:
+    lanes = dict(held.tuples().all())
+    if carrier_id in lanes:
+        return lanes[carrier_id]
+    if len(lanes) >= row.lanes:
         return None
     row.fencing_token += 1
     await session.execute(
@@ -33,11 +41,24 @@ async def acquire(
             qpu=qpu,
             fencing_token=row.fencing_token,
             carrier_id=carrier_id,
-            granted_at=func.now(),
+            granted_at=func.clock_timestamp(),
             expires_at=_in(lease_seconds),
         )
     )
     return row.fencing_token
+
+
+async def _end_expired(session: AsyncSession, qpu: str) -> None:
+    """For good, under the row's lock: a renewal either came before this or comes too late."""
+    await session.execute(
+        update(Lease)
+        .where(
+            Lease.qpu == qpu,
+            Lease.released_at.is_(None),
+            Lease.expires_at <= func.clock_timestamp(),
+        )
+        .values(released_at=Lease.expires_at)
+    )
 
 
 async def renew(session: AsyncSession, carrier_id: UUID, lease_seconds: float) -> None:
@@ -47,7 +68,7 @@ async def renew(session: AsyncSession, carrier_id: UUID, lease_seconds: float) -
         .where(
             Lease.carrier_id == carrier_id,
             Lease.released_at.is_(None),
-            Lease.expires_at > func.now(),
+            Lease.expires_at > func.clock_timestamp(),
         )
         .values(expires_at=_in(lease_seconds))
     )
@@ -57,7 +78,7 @@ async def release(session: AsyncSession, qpu: str, fencing_token: int) -> None:
     await session.execute(
         update(Lease)
         .where(Lease.qpu == qpu, Lease.fencing_token == fencing_token, Lease.released_at.is_(None))
-        .values(released_at=func.now())
+        .values(released_at=func.clock_timestamp())
     )
 
 
@@ -67,11 +88,13 @@ async def holds(session: AsyncSession, qpu: str, fencing_token: int) -> bool:
             Lease.qpu == qpu,
             Lease.fencing_token == fencing_token,
             Lease.released_at.is_(None),
-            Lease.expires_at > func.now(),
+            Lease.expires_at > func.clock_timestamp(),
         )
     )
     return found is not None
 
 
 def _in(seconds: float):  # pyright: ignore[reportUnknownParameterType]  an SQL expression
-    return func.now() + text("make_interval(secs => :seconds)").bindparams(seconds=seconds)
+    return func.clock_timestamp() + text("make_interval(secs => :seconds)").bindparams(
+        seconds=seconds
+    )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from qpuflow.domain.errors import OperatorNeeded
 from qpuflow.ledger.database import HEAD, async_url
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -35,11 +39,8 @@ async def differences(url: str) -> list[Any]:
     def compare(connection: Connection) -> list[Any]:
         return compare_metadata(MigrationContext.configure(connection), Base.metadata)
 
-    engine = create_async_engine(async_url(url))
-    async with engine.connect() as connection:
-        found = await connection.run_sync(compare)
-    await engine.dispose()
-    return found
+    async with _connected(url) as connection:
+        return await connection.run_sync(compare)
 
 
 async def _run(url: str, action: Any, revision: str, **options: Any) -> None:
@@ -49,9 +50,24 @@ async def _run(url: str, action: Any, revision: str, **options: Any) -> None:
         config.set_main_option("script_location", str(MIGRATIONS))
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
-        action(config, revision, **options)
+        try:
+            action(config, revision, **options)
+        except CommandError as error:
+            raise OperatorNeeded(
+                f"The ledger cannot be migrated to {revision}: {error}",
+                remedy="Was it written by a newer qpuflow? Install that version.",
+            ) from error
 
-    engine = create_async_engine(async_url(url))
-    async with engine.begin() as connection:
+    async with _connected(url) as connection:
         await connection.run_sync(migrate)
-    await engine.dispose()
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncGenerator[AsyncConnection]:
+    """A connection of its own for one transaction."""
+    engine = create_async_engine(async_url(url))
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    finally:
+        await engine.dispose()

@@ -6,19 +6,24 @@ import asyncio
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import fsspec  # pyright: ignore[reportMissingTypeStubs]  it ships none
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.errors import OperatorNeeded
+from qpuflow.domain.errors import OperatorNeeded, Unavailable
 from qpuflow.ledger.schema import Payload
 
 INLINE_BYTES = 1_000_000
-FRESH = text("now() - interval '1 hour'")
+FRESH_SECONDS = 1_800
+"""Named or written so recently, a payload is as good as new: nobody collects it soon."""
+COLLECT_AFTER_SECONDS = 2 * FRESH_SECONDS
 """Younger payloads are never collected, so a reference to one may be written at leisure."""
+COLLECTING = 4_151_024
+"""Advisory lock: shared by whoever names a file, exclusive while files are removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +56,26 @@ class PayloadStore:
         return Stored(key, len(content), media_type, None, url)
 
     async def record(self, session: AsyncSession, payloads: Iterable[Stored]) -> None:
+        """Raises `Unavailable` when a file was collected since `keep`, which then has to repeat."""
         distinct = {payload.hash: payload for payload in payloads}
+        await _require_files(session, [p.url for p in distinct.values() if p.url is not None])
         fresh = await session.scalars(
-            select(Payload.hash).where(Payload.hash.in_(distinct), Payload.created_at > FRESH)
+            select(Payload.hash).where(
+                Payload.hash.in_(distinct), Payload.created_at > seconds_ago(FRESH_SECONDS)
+            )
         )
         for known in fresh:
             del distinct[known]
         if distinct:
-            rows = [_row(payload) for payload in distinct.values()]
-            statement = insert(Payload).values(rows)
-            touch = {"created_at": func.now()}
+            # Sorted, so that two who record the same payloads do not wait for each other.
+            statement = insert(Payload).values([_row(distinct[key]) for key in sorted(distinct)])
+            renewed = {
+                "created_at": func.now(),
+                "body": statement.excluded.body,
+                "url": statement.excluded.url,
+            }
             await session.execute(
-                statement.on_conflict_do_update(index_elements=["hash"], set_=touch)
+                statement.on_conflict_do_update(index_elements=["hash"], set_=renewed)
             )
 
     async def read(self, session: AsyncSession, keys: Sequence[str]) -> dict[str, bytes]:
@@ -84,6 +97,20 @@ class PayloadStore:
         return content
 
 
+def seconds_ago(seconds: float) -> ColumnElement[datetime]:
+    return func.now() - text("make_interval(secs => :ago)").bindparams(ago=seconds)
+
+
+async def _require_files(session: AsyncSession, urls: Sequence[str]) -> None:
+    """From here to the end of the transaction no file is collected."""
+    if not urls:
+        return
+    await session.execute(select(func.pg_advisory_xact_lock_shared(COLLECTING)))
+    for url in urls:
+        if not await asyncio.to_thread(_exists, url):
+            raise Unavailable("A payload was collected before it was named", where=url)
+
+
 def _row(payload: Stored) -> dict[str, Any]:
     return {name: getattr(payload, name) for name in Stored.__slots__}
 
@@ -91,12 +118,22 @@ def _row(payload: Stored) -> dict[str, Any]:
 def _write(url: str, content: bytes) -> None:
     """Under another name first: a reader never sees half of it."""
     filesystem, path = fsspec.url_to_fs(url)
-    if filesystem.exists(path):
+    if filesystem.exists(path) and age_seconds(filesystem, path) < FRESH_SECONDS:
         return
     filesystem.makedirs(filesystem._parent(path), exist_ok=True)  # noqa: SLF001  fsspec's own idiom
     scratch = f"{path}.{id(content):x}.part"
     filesystem.pipe_file(scratch, content)
     filesystem.mv(scratch, path)
+
+
+def _exists(url: str) -> bool:
+    filesystem, path = fsspec.url_to_fs(url)
+    return bool(filesystem.exists(path))
+
+
+def age_seconds(filesystem: Any, path: str) -> float:
+    modified = cast("datetime", filesystem.modified(path))
+    return (datetime.now(UTC) - modified.astimezone(UTC)).total_seconds()
 
 
 def _read(url: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from uuid import UUID
 
 from sqlalchemy import select, tuple_
@@ -89,8 +89,11 @@ async def remember(
     ledger: Ledger,
     session: AsyncSession,
     compiled: Mapping[CacheKey, Sequence[tuple[Stored, Piece]]],
-) -> None:
-    """Put compiled programs into the cache; the first of two that race wins."""
+) -> dict[CacheKey, tuple[StoredPiece, ...]]:
+    """Put compiled programs into the cache; the first of two that race wins.
+
+    Returns what the cache holds now: what the winner compiled, which both are to run.
+    """
     await ledger.payloads.record(session, [s for parts in compiled.values() for s, _ in parts])
     rows = [
         {
@@ -101,11 +104,14 @@ async def remember(
             "payload_hash": stored.hash,
             "about": part.about(),
         }
-        for key, parts in compiled.items()
+        for key, parts in sorted(compiled.items(), key=lambda item: astuple(item[0]))
         for number, (stored, part) in enumerate(parts)
     ]
-    if rows:
-        await session.execute(insert(Transpilation).values(rows).on_conflict_do_nothing())
+    if not rows:
+        return {}
+    # Sorted, so that two who compiled the same do not wait for each other.
+    await session.execute(insert(Transpilation).values(rows).on_conflict_do_nothing())
+    return await cached(ledger, session, compiled.keys())
 
 
 async def executed(ledger: Ledger, session: AsyncSession, job_id: UUID) -> dict[int, list[bytes]]:

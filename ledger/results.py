@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -46,6 +47,7 @@ async def store(
     meantime, by a cancellation say, keeps that end and costs nothing.
     """
     ids = [one.job.id for one in finished]
+    began = time.perf_counter()
     completed = await events.move(session, principal, ids, JobState.COMPLETED)
     rows = [one for one in finished if one.job.id in completed]
     if not rows:
@@ -53,10 +55,12 @@ async def store(
     await ledger.payloads.record(session, [dataset for one in rows for dataset in one.datasets])
     await session.execute(insert(ResultRow), [row for one in rows for row in _results(one)])
     executed = [row for one in rows for row in _executed(one)]
-    await session.execute(upsert(Executed).values(executed).on_conflict_do_nothing())
+    if executed:
+        await session.execute(upsert(Executed).values(executed).on_conflict_do_nothing())
     await session.execute(insert(Charge), [_charge(one) for one in rows])
+    stored = {"store_seconds": round(time.perf_counter() - began, 6)}
     await session.execute(
-        update(JobRow), [{"id": one.job.id, "timings": one.timings} for one in rows]
+        update(JobRow), [{"id": one.job.id, "timings": one.timings | stored} for one in rows]
     )
     return completed
 

@@ -36,7 +36,10 @@ class Member(Base):
 
 
 class Charge(Base):
-    """QPU time used by one job; at most one row a job, written with its result."""
+    """QPU time used by one job; at most one row a job, written with its result.
+
+    It outlives the job, which is forgotten some day: hence no foreign key.
+    """
 
     __tablename__ = "charges"
     __table_args__ = (
@@ -44,9 +47,7 @@ class Charge(Base):
         Index(None, "project", "qpu", "created_at"),
     )
 
-    job_id: Mapped[UUID] = mapped_column(
-        ForeignKey("jobs.id", ondelete="RESTRICT"), primary_key=True
-    )
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
     project: Mapped[str] = mapped_column(ForeignKey("projects.name"))
     user: Mapped[str] = mapped_column(ForeignKey("users.name"))
     qpu: Mapped[str] = mapped_column(ForeignKey("qpus.name"))

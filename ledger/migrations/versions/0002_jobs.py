@@ -26,6 +26,34 @@ FOR EACH ROW EXECUTE FUNCTION job_events_append_only();
 
 def upgrade() -> None:
     op.create_table(
+        "charges",
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("project", sa.Text(), nullable=False),
+        sa.Column("user", sa.Text(), nullable=False),
+        sa.Column("qpu", sa.Text(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("seconds", sa.Numeric(precision=18, scale=6), nullable=False),
+        sa.Column("cost", sa.Numeric(precision=18, scale=6), nullable=False),
+        sa.Column("unit", sa.Text(), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("seconds >= 0 AND cost >= 0", name=op.f("ck_charges_not_negative")),
+        sa.ForeignKeyConstraint(["project"], ["projects.name"], name=op.f("fk_charges_project")),
+        sa.ForeignKeyConstraint(["qpu"], ["qpus.name"], name=op.f("fk_charges_qpu")),
+        sa.ForeignKeyConstraint(["user"], ["users.name"], name=op.f("fk_charges_user")),
+        sa.PrimaryKeyConstraint("job_id", name=op.f("pk_charges")),
+    )
+    op.create_index(
+        op.f("ix_charges_project_qpu_created_at"),
+        "charges",
+        ["project", "qpu", "created_at"],
+        unique=False,
+    )
+    op.create_table(
         "jobs",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("number", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -93,37 +121,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'queued'"),
     )
     op.create_index(op.f("ix_jobs_user_created_at"), "jobs", ["user", "created_at"], unique=False)
-    op.create_table(
-        "charges",
-        sa.Column("job_id", sa.Uuid(), nullable=False),
-        sa.Column("project", sa.Text(), nullable=False),
-        sa.Column("user", sa.Text(), nullable=False),
-        sa.Column("qpu", sa.Text(), nullable=False),
-        sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("seconds", sa.Numeric(precision=18, scale=6), nullable=False),
-        sa.Column("cost", sa.Numeric(precision=18, scale=6), nullable=False),
-        sa.Column("unit", sa.Text(), nullable=False),
-        sa.Column(
-            "created_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
-        sa.CheckConstraint("seconds >= 0 AND cost >= 0", name=op.f("ck_charges_not_negative")),
-        sa.ForeignKeyConstraint(
-            ["job_id"], ["jobs.id"], name=op.f("fk_charges_job_id"), ondelete="RESTRICT"
-        ),
-        sa.ForeignKeyConstraint(["project"], ["projects.name"], name=op.f("fk_charges_project")),
-        sa.ForeignKeyConstraint(["qpu"], ["qpus.name"], name=op.f("fk_charges_qpu")),
-        sa.ForeignKeyConstraint(["user"], ["users.name"], name=op.f("fk_charges_user")),
-        sa.PrimaryKeyConstraint("job_id", name=op.f("pk_charges")),
-    )
-    op.create_index(
-        op.f("ix_charges_project_qpu_created_at"),
-        "charges",
-        ["project", "qpu", "created_at"],
-        unique=False,
-    )
     op.create_table(
         "intents",
         sa.Column("token", sa.Text(), nullable=False),
@@ -261,8 +258,6 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_job_events_job_id_id"), table_name="job_events")
     op.drop_table("job_events")
     op.drop_table("intents")
-    op.drop_index(op.f("ix_charges_project_qpu_created_at"), table_name="charges")
-    op.drop_table("charges")
     op.drop_index(op.f("ix_jobs_user_created_at"), table_name="jobs")
     op.drop_index("ix_jobs_queued", table_name="jobs", postgresql_where=sa.text("state = 'queued'"))
     op.drop_index(
@@ -272,4 +267,6 @@ def downgrade() -> None:
     )
     op.drop_index(op.f("ix_jobs_batch_id"), table_name="jobs")
     op.drop_table("jobs")
+    op.drop_index(op.f("ix_charges_project_qpu_created_at"), table_name="charges")
+    op.drop_table("charges")
     op.execute("DROP FUNCTION job_events_append_only()")

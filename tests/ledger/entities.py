@@ -1,0 +1,131 @@
+"""QPUs, jobs and their ends, as briefly as a test can say them."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+from qpuflow.domain.device import Device, Limits
+from qpuflow.domain.job import Job, JobState
+from qpuflow.domain.principal import Principal, service
+from qpuflow.domain.request import JobRequest, Program, ProgramFormat
+from qpuflow.ledger import batches, carriers, events, intents, jobs, programs, qpus, results
+from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.dataset_codec import MEDIA_TYPE, encode
+from qpuflow.ledger.jobs import Accepted, AcceptedProgram, Submission
+from qpuflow.ledger.results import Finished
+
+QPU = "rack"
+SOURCE = 'OPENQASM 3.0; include "stdgates.inc"; qubit q; bit c; h q; c = measure q;'
+ALICE = Principal("alice", "alice")
+BOB = Principal("bob", "bob")
+CARRIER = service("carrier")
+
+
+async def register(ledger: Ledger, name: str = QPU, lanes: int = 1, **known: Any) -> None:
+    device = Device(
+        name=name, num_qubits=2, gates=(), limits=Limits(max_qubits=2, max_shots=10), **known
+    )
+    async with ledger.begin() as session:
+        await qpus.register(session, device, block=f"test/{name}", pool=name, lanes=lanes)
+
+
+async def submission(
+    ledger: Ledger, key: str | None = None, source: str = SOURCE, qpu: str = QPU
+) -> Submission:
+    request = JobRequest(programs=[Program(name="coin", source=source)], shots=10)
+    program = AcceptedProgram(
+        "coin",
+        ProgramFormat.OPENQASM3,
+        await ledger.payloads.keep(source.encode(), "text/plain"),
+        [],
+        {},
+        1,
+        1,
+    )
+    return Submission(request, qpu, key or uuid4().hex, [program], 0.0)
+
+
+async def submit(
+    ledger: Ledger,
+    principal: Principal = ALICE,
+    *,
+    key: str | None = None,
+    source: str = SOURCE,
+    run: UUID | None = None,
+) -> Accepted:
+    return await jobs.accept(ledger, principal, await submission(ledger, key, source), run)
+
+
+async def begin(ledger: Ledger, batch_id: UUID, run: UUID | None = None) -> UUID:
+    """Be the batch's carrier, as a flow run does."""
+    async with ledger.begin() as session:
+        carrier_id = await carriers.begin(session, batch_id, run or uuid4(), f"test:{uuid4()}")
+        await batches.start(session, CARRIER, batch_id)
+    return carrier_id
+
+
+async def take(ledger: Ledger, batch_id: UUID, limit: int = 50) -> list[Job]:
+    async with ledger.begin() as session:
+        return await batches.take(session, CARRIER, batch_id, limit)
+
+
+async def hand_over(ledger: Ledger, taken: list[Job]) -> None:
+    """Intents before, tickets after; the jobs are WAITING then."""
+    ids = [job.id for job in taken]
+    async with ledger.begin() as session:
+        await events.require_move(session, CARRIER, ids, JobState.RUNNING)
+        await intents.write(session, taken, ["hash"] * len(taken), 1)
+    tickets = [
+        {"token": intents.token_of(job), "remote_id": f"remote-{job.id}", "details": {}}
+        for job in taken
+    ]
+    async with ledger.begin() as session:
+        await intents.write_tickets(session, tickets)
+        await events.move(session, CARRIER, ids, JobState.WAITING)
+
+
+async def finished(ledger: Ledger, job: Job, seconds: float = 0.5) -> Finished:
+    import xarray as xr
+
+    dataset = encode(xr.Dataset({"counts": ("outcome", [4, 6])}, attrs={"job": str(job.id)}))
+    stored = await ledger.payloads.keep(dataset, MEDIA_TYPE)
+    return Finished(job, [stored], [], seconds, 0.0, "qpu-seconds", {"wait_seconds": 0.1})
+
+
+async def store(ledger: Ledger, done: list[Finished]) -> set[UUID]:
+    async with ledger.begin() as session:
+        return await results.store(ledger, session, CARRIER, done)
+
+
+async def complete(ledger: Ledger, principal: Principal = ALICE, source: str = SOURCE) -> Job:
+    """A job from its submission to its result, its batch closed and its carrier done."""
+    accepted = await submit(ledger, principal, source=source)
+    carrier_id = await begin(ledger, accepted.batch_id)
+    taken = await take(ledger, accepted.batch_id)
+    await hand_over(ledger, taken)
+    await store(ledger, [await finished(ledger, job) for job in taken])
+    async with ledger.begin() as session:
+        assert await batches.close_if_empty(session, accepted.batch_id)
+        await carriers.finish(session, carrier_id)
+    return await job_of(ledger, accepted.job_id)
+
+
+async def job_of(ledger: Ledger, job_id: UUID) -> Job:
+    async with ledger.begin() as session:
+        return await jobs.find(session, CARRIER, job_id)
+
+
+async def source_of(ledger: Ledger, job_id: UUID) -> str:
+    return (await programs.of_jobs(ledger, [job_id]))[job_id][0].program.source
+
+
+async def rows(ledger: Ledger, query: str, **values: Any) -> list[tuple[Any, ...]]:
+    async with ledger.begin() as session:
+        return [tuple(row) for row in await session.execute(text(query), values)]
+
+
+async def scalar(ledger: Ledger, query: str, **values: Any) -> Any:
+    return (await rows(ledger, query, **values))[0][0]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qpuflow.deployments.stack import guard
-from qpuflow.deployments.stack.events import STACK, Announce, Event, Phase
+from qpuflow.deployments.stack.events import DETACH, STACK, Announce, Event, Phase
 from qpuflow.deployments.stack.home import (
     end_of,
     is_locked,
@@ -26,7 +26,6 @@ from qpuflow.deployments.stack.home import (
 )
 from qpuflow.deployments.stack.plan import FOREIGN, Plan, environment
 from qpuflow.deployments.stack.ports import claim_port
-from qpuflow.deployments.stack.supervisor import DETACH
 from qpuflow.domain.endpoints import (
     Endpoints,
     StackRecord,

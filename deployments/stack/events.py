@@ -13,6 +13,9 @@ from qpuflow.domain.errors import QpuflowError
 STACK = "stack"
 """The name under which an event speaks of the stack as a whole."""
 
+DETACH = b"detach"
+"""Sent to the supervisor when it shall outlive whoever started it."""
+
 
 class Phase(StrEnum):
     STARTING = "starting"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
 import time
-from asyncio.subprocess import Process
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +12,7 @@ from pathlib import Path
 from qpuflow.deployments.stack import tree
 from qpuflow.deployments.stack.events import Announce, Event, Phase
 from qpuflow.deployments.stack.home import end_of
+from qpuflow.deployments.stack.processes import Running
 from qpuflow.domain.endpoints import PartRecord
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
 
@@ -35,12 +33,12 @@ class Part:
     """What runs. A part that is `once` has done its work when it exits with 0."""
 
     name: str
-    command: Sequence[str]
+    start: Callable[[Path], Awaitable[Running]]
+    """Given the log to write to."""
     check: Callable[[datetime], Awaitable[None]] | None
     """Given the time of the last start; raises `Unavailable` unless the part does its work."""
     needs: tuple[str, ...] = ()
     """Parts that must be ready before it can start, and before its own failures mean anything."""
-    environment: Mapping[str, str] = field(default_factory=dict[str, str])
     prepare: Callable[[], Awaitable[None]] = nothing
     """Before each start."""
     complete: Callable[[], Awaitable[None]] = nothing
@@ -60,7 +58,7 @@ class Member:
     announce: Announce
     log: Path
     phase: Phase = Phase.STOPPED
-    process: Process | None = None
+    process: Running | None = None
     restarts: int = -1
     failures: int = 0
     failed_checks: int = 0
@@ -108,14 +106,12 @@ class Member:
         self.since, self.started = datetime.now(UTC), time.monotonic()
         self.restarts += 1
         self.failed_checks = 0
-        with self.log.open("ab") as output:
-            self.process = await asyncio.create_subprocess_exec(
-                *self.part.command,
-                env={**os.environ, **self.part.environment},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
+        try:
+            self.process = await self.part.start(self.log)
+        except OSError as error:
+            with self.log.open("a", encoding="utf-8") as log:
+                log.write(f"Not started: {error}\n")
+            self._note_failure("not started")
 
     async def _look_for_start(self) -> None:
         waited = time.monotonic() - self.started

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
 from qpuflow.deployments.stack import postgres
-from qpuflow.deployments.stack.home import prefect_home
+from qpuflow.deployments.stack.home import logs, prefect_home
 from qpuflow.deployments.stack.part import Part
 from qpuflow.deployments.stack.plan import Plan, environment
 from qpuflow.deployments.stack.ports import HOST
 from qpuflow.deployments.stack.prefect_api import PrefectApi
-from qpuflow.deployments.stack.processes import dying_with_us
+from qpuflow.deployments.stack.processes import Preloader, dying_with_us, spawn
+from qpuflow.deployments.stack.request import Request
 from qpuflow.domain.endpoints import Endpoints, endpoints
 from qpuflow.domain.settings import Settings
 
 LEDGER, PREFECT = "qpuflow", "prefect"
 POSTGRES, SERVER, BRING_UP = "postgres", "prefect-server", "bring-up"
 
+PREFECT_COMMAND = "qpuflow.deployments.stack.prefect_command"
+
+WORKER_MODULES = (
+    "prefect.cli.worker",
+    "prefect.client.orchestration",
+    "prefect.workers.process",
+    "qpuflow.blocks",
+)
+WORKER = {
+    "PREFECT_WORKER_QUERY_SECONDS": "1",
+    "PREFECT_WORKER_PREFETCH_SECONDS": "0",
+    "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
+}
 QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 
 
@@ -58,18 +73,23 @@ def addresses(settings: Settings) -> Addresses:
     return Addresses(ledger, prefect, api.rstrip("/"))
 
 
-def parts(plan: Plan, settings: Settings, where: Addresses) -> list[Part]:
+def preloader(plan: Plan, settings: Settings, where: Addresses) -> Preloader:
+    modules = [plan.bring_up] if plan.bring_up else []
+    modules += WORKER_MODULES if plan.workers(settings) else []
+    return Preloader(modules, _environment(settings, where), logs(settings) / "preloader.log")
+
+
+def parts(plan: Plan, settings: Settings, where: Addresses, preloaded: Preloader) -> list[Part]:
     api = PrefectApi(where.api)
-    shared = {**environment(settings), **_environment(settings, where)}
     found: list[Part] = []
     if cluster := cluster_of(settings):
         found.append(_postgres(cluster))
     if not settings.prefect_api_url:
-        found.append(_server(settings, where, api, shared))
+        found.append(_server(settings, where, api))
     if plan.bring_up:
-        found.append(_bring_up(plan.bring_up, shared, tuple(part.name for part in found)))
+        found.append(_bring_up(plan.bring_up, preloaded, tuple(part.name for part in found)))
     earlier = tuple(part.name for part in found)
-    found.extend(_worker(plan, pool, api, shared, earlier) for pool in plan.workers(settings))
+    found.extend(_worker(plan, pool, api, preloaded, earlier) for pool in plan.workers(settings))
     return found
 
 
@@ -79,7 +99,7 @@ def _postgres(cluster: postgres.Cluster) -> Part:
 
     return Part(
         name=POSTGRES,
-        command=cluster.command(),
+        start=lambda log: spawn(cluster.command(), {}, log),
         check=check,
         prepare=lambda: postgres.prepare(cluster),
         complete=lambda: postgres.create_databases(cluster, [LEDGER, PREFECT]),
@@ -88,35 +108,33 @@ def _postgres(cluster: postgres.Cluster) -> Part:
     )
 
 
-def _server(
-    settings: Settings, where: Addresses, api: PrefectApi, shared: Mapping[str, str]
-) -> Part:
+def _server(settings: Settings, where: Addresses, api: PrefectApi) -> Part:
     async def check(_: datetime) -> None:
         await api.check_server()
 
+    command = [
+        *(sys.executable, "-m", PREFECT_COMMAND, "server", "start"),
+        *("--host", HOST, "--port", str(settings.port)),
+    ]
+    own = {
+        **_environment(settings, where),
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": _for_sqlalchemy(where.prefect),
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+        "PREFECT_UI_API_URL": where.api,
+    }
     return Part(
         name=SERVER,
         needs=(POSTGRES,) if cluster_of(settings) else (),
-        command=_python(
-            *("qpuflow.deployments.stack.prefect_command", "server", "start"),
-            *("--host", HOST, "--port", str(settings.port)),
-        ),
-        environment={
-            **shared,
-            "PREFECT_SERVER_DATABASE_CONNECTION_URL": _for_sqlalchemy(where.prefect),
-            "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
-            "PREFECT_UI_API_URL": where.api,
-        },
+        start=lambda log: spawn(dying_with_us(command, signal.SIGTERM), own, log),
         check=check,
     )
 
 
-def _bring_up(module: str, shared: Mapping[str, str], needs: tuple[str, ...]) -> Part:
+def _bring_up(module: str, preloaded: Preloader, needs: tuple[str, ...]) -> Part:
     return Part(
         name=BRING_UP,
         needs=needs,
-        command=_python(module),
-        environment=shared,
+        start=lambda log: preloaded.start(_request(BRING_UP, log, module)),
         check=None,
         once=True,
         starts_to_fail=1,
@@ -124,31 +142,29 @@ def _bring_up(module: str, shared: Mapping[str, str], needs: tuple[str, ...]) ->
 
 
 def _worker(
-    plan: Plan, pool: str, api: PrefectApi, shared: Mapping[str, str], needs: tuple[str, ...]
+    plan: Plan, pool: str, api: PrefectApi, preloaded: Preloader, needs: tuple[str, ...]
 ) -> Part:
     async def check(since: datetime) -> None:
         await api.check_worker(pool, pool, since)
 
+    name = f"worker-{pool}"
+    arguments = (
+        *("worker", "start", "--type", plan.worker_type),
+        *("--pool", pool, "--name", pool),
+    )
     return Part(
-        name=f"worker-{pool}",
+        name=name,
         needs=needs,
-        command=_python(
-            *("qpuflow.deployments.stack.prefect_command", "worker", "start"),
-            *("--type", plan.worker_type, "--pool", pool, "--name", pool),
-        ),
-        environment={
-            **shared,
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
-            "PREFECT_WORKER_PREFETCH_SECONDS": "0",
-            "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
-        },
+        start=lambda log: preloaded.start(_request(name, log, PREFECT_COMMAND, *arguments)),
         check=check,
     )
 
 
 def _environment(settings: Settings, where: Addresses) -> dict[str, str]:
     return {
+        **environment(settings),
         **QUIET,
+        **WORKER,
         "QPUFLOW_DATABASE_URL": where.ledger,
         "QPUFLOW_PREFECT_API_URL": where.api,
         "PREFECT_HOME": str(prefect_home(settings)),
@@ -158,8 +174,8 @@ def _environment(settings: Settings, where: Addresses) -> dict[str, str]:
     }
 
 
-def _python(module: str, *arguments: str) -> list[str]:
-    return dying_with_us([sys.executable, "-m", module, *arguments], signal.SIGTERM)
+def _request(name: str, log: Path, module: str, *arguments: str) -> Request:
+    return Request(name=name, parent=os.getpid(), log=str(log), module=module, arguments=arguments)
 
 
 def _for_sqlalchemy(url: str) -> str:

@@ -6,16 +6,11 @@ import gc
 import sys
 from importlib import import_module
 
-NEEDED = {
-    "server": ("prefect.server.api.server",),
-    "worker": ("prefect.workers.process", "prefect.client.orchestration"),
-}
-
 
 def main() -> None:
     gc.disable()
-    for module in NEEDED.get(sys.argv[1], ()):
-        import_module(module)
+    if sys.argv[1] == "server":
+        import_module("prefect.server.api.server")
     from prefect.cli import app
 
     # What is imported stays; collecting it over and over again costs a server in use, too.

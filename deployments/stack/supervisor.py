@@ -16,17 +16,17 @@ import sys
 import time
 
 from qpuflow.deployments.stack import postgres, tree
-from qpuflow.deployments.stack.events import STACK, Event, Failure, Phase
+from qpuflow.deployments.stack.events import DETACH, STACK, Event, Failure, Phase
 from qpuflow.deployments.stack.guard import LIFELINE, adopt_orphans
 from qpuflow.deployments.stack.home import logs, rotate, rotate_large
 from qpuflow.deployments.stack.part import Member
-from qpuflow.deployments.stack.parts import addresses, cluster_of, parts
+from qpuflow.deployments.stack.parts import addresses, cluster_of, parts, preloader
 from qpuflow.deployments.stack.plan import Plan
+from qpuflow.deployments.stack.processes import Preloader
 from qpuflow.domain.endpoints import Endpoints, ProcessIdentity, StackRecord, record_file
 from qpuflow.domain.errors import OperatorNeeded, QpuflowError
 from qpuflow.domain.settings import Settings
 
-DETACH = b"detach"
 LOOK_SECONDS = 0.1
 SWEEP_SECONDS = 2.0
 LOG = logging.getLogger("qpuflow.stack")
@@ -38,6 +38,7 @@ class Supervisor:
         self.settings = settings
         self.members: list[Member] = []
         self.endpoints: Endpoints | None = None
+        self.preloader: Preloader | None = None
         self.next_sweep = 0.0
         self.ready = False
         self.identity, self.guard = (
@@ -62,7 +63,10 @@ class Supervisor:
             await postgres.prepare(cluster)
         where = addresses(self.settings)
         self.endpoints = where.endpoints
-        for part in parts(self.plan, self.settings, where):
+        self.preloader = preloader(self.plan, self.settings, where)
+        if self.plan.bring_up or self.plan.workers(self.settings):
+            await self.preloader.warm_up()
+        for part in parts(self.plan, self.settings, where, self.preloader):
             log = logs(self.settings) / f"{part.name}.log"
             rotate(log)
             self.members.append(Member(part, self._announce, log))
@@ -98,13 +102,16 @@ class Supervisor:
                 # What crashed workers left behind still wants to tell the server how it ended.
                 await tree.end_strays(self._pids)
             await member.stop()
+        if self.preloader:
+            await self.preloader.stop()
         await tree.end_strays(())
         if cluster := cluster_of(self.settings):
             postgres.remove_sockets(cluster)
 
     @property
     def _pids(self) -> list[int]:
-        return [member.process.pid for member in self.members if member.process]
+        parts = [member.process.pid for member in self.members if member.process]
+        return parts + (self.preloader.pids if self.preloader else [])
 
     @property
     def _record(self) -> StackRecord:

@@ -26,7 +26,9 @@ from tests.stack.stacks import NOWHERE, Heard, eventually, processes_of, small
 
 STUBBORN = """
 import subprocess
-subprocess.Popen(["sh", "-c", "trap '' TERM; while true; do sleep 1; done"], start_new_session=True)
+if __name__ == "__main__":
+    command = "trap '' TERM; while true; do sleep 1; done"
+    subprocess.Popen(["sh", "-c", command], start_new_session=True)
 """
 
 FOREGROUND = """
@@ -142,7 +144,7 @@ async def test_after_a_block_that_raises(tmp_path: Path) -> None:
 async def test_after_a_part_that_cannot_start_which_is_quoted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "broken.py").write_text("raise SystemExit('the pool is too deep')")
+    (tmp_path / "broken.py").write_text("if __name__ == '__main__': exit('the pool is too deep')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     settings, plan = small(tmp_path / "home")
     with pytest.raises(OperatorNeeded, match=r"bring-up does not start[\s\S]*the pool is too deep"):

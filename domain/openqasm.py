@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 MAX_OPENQASM3_CHARACTERS = 1_000_000
 """The OpenQASM 3 grammar is interpreted in Python: about 18 s for a million characters."""
 
-_LOCATED = re.compile(r"(?:<input>:)?(?P<line>\d+),(?P<column>\d+): (?P<what>.*)", re.DOTALL)
+_LOCATED = re.compile(
+    r"(?:<input>:|L)?(?P<line>\d+)(?:,|:C)(?P<column>\d+): (?P<what>.*)", re.DOTALL
+)
 _REMEDIES = (
     (
         r"include|imports",

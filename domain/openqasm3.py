@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MAX_POWER_QUBITS = 6
 """Qiskit raises a gate to a power through its whole matrix: 12 qubits took 70 s."""
+MAX_LOOP_VALUE = 2**31
+"""Past 64 bits Qiskit takes a range for a list and tries to write it out."""
 
 
 class _FirstError(ErrorListener):
@@ -111,6 +113,15 @@ class _Converter(ConvertVisitor):
                     node, f"gate '{node.name.name}' takes {wanted} parameters, but got {given}"
                 )
         return super().visit_QuantumGate(node, context)
+
+    def visit_ForInLoop(self, node: ast.ForInLoop, context: Any) -> Any:  # noqa: N802
+        declared: Any = node.set_declaration
+        values: Any = self._resolve_generic(declared, context, strict=True)[0]
+        if isinstance(values, slice):
+            ends = [end for end in (values.start, values.stop, values.step) if end is not None]
+            if any(abs(end) > MAX_LOOP_VALUE for end in ends):
+                raise_from_node(node, f"loops beyond {MAX_LOOP_VALUE:,} are not supported")
+        return super().visit_ForInLoop(node, context)
 
     def _apply_gate_modifier(
         self, modifier: ast.QuantumGateModifier, gate: Any, context: Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,12 @@ from qpuflow.domain.source import ProgramError, Source, detect_format, read_sour
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
+    from qiskit.circuit import Instruction
 
 __all__ = ["ParsedProgram", "ProgramError", "parse", "registers_in"]
+
+MAX_OPERATIONS = 1_000_000
+"""Operations of one program when its for loops are written out, which QPUs do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ def parse(program: Program, *, vetted: bool = False) -> ParsedProgram:
     circuit, names = _load(source, kind, vetted)
     circuit.name = program.name
     _check_not_empty(program.name, circuit)
+    _check_length(program.name, circuit)
     return ParsedProgram(
         name=program.name,
         format=kind,
@@ -75,6 +80,35 @@ def _check_not_empty(name: str, circuit: QuantumCircuit) -> None:
             where=name,
             remedy="Declare qubits and apply at least one gate or measurement.",
         )
+
+
+def _check_length(name: str, circuit: QuantumCircuit) -> None:
+    if (length := _length(circuit)) > MAX_OPERATIONS:
+        raise ProgramError(
+            f"With its loops written out the program has {length:,} operations, more than the "
+            f"{MAX_OPERATIONS:,} accepted",
+            where=name,
+            remedy="Use fewer repetitions, or more shots of a shorter program.",
+        )
+
+
+def _length(circuit: QuantumCircuit) -> int:
+    if not circuit.has_control_flow_op():
+        return len(circuit.data)
+    return sum(_length_of(instruction.operation) for instruction in circuit.data)
+
+
+def _length_of(operation: Instruction) -> int:
+    """A while loop counts once: how often it runs is known at run time only."""
+    blocks: Sequence[QuantumCircuit] = getattr(operation, "blocks", ())
+    times = _iterations(operation.params[0]) if operation.name == "for_loop" else 1
+    return times * sum(map(_length, blocks)) if blocks else 1
+
+
+def _iterations(values: range | Sequence[int]) -> int:
+    if isinstance(values, range):  # len() overflows
+        return max(0, -(-(values.stop - values.start) // values.step))
+    return len(values)
 
 
 def registers_in(

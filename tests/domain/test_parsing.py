@@ -104,6 +104,7 @@ def test_feed_forward_loops_and_resets_are_read() -> None:
         (QASM3 + "qubit q;\nif (", 4, 5, "EOF"),
         (QASM3 + "qubit q; ?\n", 3, 10, "token"),
         (QASM3 + "qubit q;\nint[8] n = 3;", 4, 1, "'int'"),
+        (QASM3 + "qubit q;\n break;", 4, 2, "outside loop"),
         (QASM3 + "def f(qubit q) { x q; }", 3, 1, "not supported"),
         ('OPENQASM 3.0;\ninclude "mine.inc";', 2, 1, "imports"),
         ("OPENQASM 4.0;\nqubit q;", 1, 10, "4.0"),
@@ -211,6 +212,24 @@ def test_as_many_operators_as_allowed_are_read() -> None:
 )
 def test_a_few_characters_cannot_ask_for_all_memory(source: str) -> None:
     refused(source)
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "for int i in [0:999999999999] { x q; }",
+        "for int i in [0:99999999999999999999999999] { x q; }",
+        "for int i in [0:2000] { for int j in [0:2000] { x q; } }",
+        "if (c) { for int i in [9999999:-1:0] { x q; } }",
+    ],
+)
+def test_loops_that_repeat_too_often_are_refused(loop: str) -> None:
+    assert "loops" in str(refused(QASM3 + f"qubit q;\nbit c;\n{loop}")).lower()
+
+
+def test_ordinary_loops_are_read() -> None:
+    loops = "for int i in [0:999] { for int j in {1, 2, 3} { x q; } }\n" * 3
+    assert read(QASM3 + f"qubit q;\n{loops}").circuit.size() == 3
 
 
 def test_powers_of_wide_gates_are_refused_before_their_matrix_is_made() -> None:

@@ -17,8 +17,8 @@ from qpuflow.domain.principal import Principal, Role
 from qpuflow.domain.report import JobReport
 from qpuflow.domain.request import JobRequest
 from qpuflow.domain.settings import Settings
+from qpuflow.flows.open_ledger import open_ledger
 from qpuflow.flows.outbox import create_runs
-from qpuflow.flows.session import open_ledger
 from qpuflow.ledger import jobs, programs, qpus, reports, results
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.jobs import Accepted

@@ -18,7 +18,7 @@ from qpuflow.deployments import prefect_file
 from qpuflow.domain.endpoints import find_endpoints
 from qpuflow.domain.settings import Settings
 from qpuflow.drivers.aer.settings import AerSettings, Noise
-from qpuflow.flows.session import open_ledger
+from qpuflow.flows.open_ledger import open_ledger
 from qpuflow.ledger import migrate, qpus
 from qpuflow.ledger.database import Ledger
 

@@ -15,7 +15,7 @@ from qpuflow.deployments.stack import postgres
 from qpuflow.domain.endpoints import Endpoints, find_endpoints, find_record
 from qpuflow.domain.errors import QpuflowError
 from qpuflow.domain.settings import Settings
-from qpuflow.flows.session import open_ledger
+from qpuflow.flows.open_ledger import open_ledger
 from qpuflow.ledger import qpus
 
 LEAST_FREE_BYTES = 1_000_000_000

@@ -10,41 +10,40 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from qpuflow.blocks import load_qpu
 from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.principal import service
-from qpuflow.domain.settings import Settings
-from qpuflow.drivers.forked import ForkedPool
+from qpuflow.flows.resources import Resources
 from qpuflow.ledger import batches, carriers, leases, qpus
-from qpuflow.ledger.database import Ledger
 from qpuflow.tasks.work import Carrying
 
-COMPILER_MODULES = ("qiskit.qasm2", "qiskit.qasm3", "qiskit.qpy", "qiskit.transpiler")
 _log = logging.getLogger("prefect.qpuflow")
 
 
 @asynccontextmanager
 async def carry(
-    ledger: Ledger, settings: Settings, batch_id: UUID, flow_run_id: UUID
+    resources: Resources, batch_id: UUID, flow_run_id: UUID
 ) -> AsyncGenerator[Carrying]:
     """Be the batch's carrier: alive for the ledger while the block runs, done after it.
 
     Raises `CarrierLost` when another run carries the batch, also in the middle of the block.
     """
-    principal = service("carrier")
+    ledger, principal = resources.ledger, service("carrier")
     async with ledger.begin() as session:
         carrier_id = await carriers.begin(session, batch_id, flow_run_id, _holder())
         await batches.start(session, principal, batch_id)
         qpu = await qpus.find(session, (await batches.find(session, batch_id)).qpu)
-    driver = (await load_qpu(qpu.block)).driver(qpu.name)
-    compilers = ForkedPool(COMPILER_MODULES, size=os.cpu_count() or 1)
-    carrying = Carrying(ledger, settings, principal, carrier_id, batch_id, qpu, driver, compilers)
-    try:
-        async with _kept_alive(carrying):
-            yield carrying
-    finally:
-        compilers.close()
-        await driver.close()
+    carrying = Carrying(
+        ledger,
+        resources.settings,
+        principal,
+        carrier_id,
+        batch_id,
+        qpu,
+        await resources.driver(qpu),
+        resources.compilers,
+    )
+    async with _kept_alive(carrying):
+        yield carrying
     async with ledger.begin() as session:
         await carriers.finish(session, carrier_id)
 

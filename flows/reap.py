@@ -14,7 +14,7 @@ from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal, service
 from qpuflow.domain.settings import Settings
 from qpuflow.flows.outbox import create_runs
-from qpuflow.flows.session import open_ledger
+from qpuflow.flows.resources import resources
 from qpuflow.ledger import batches, carriers, events
 from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.database import Ledger
@@ -28,9 +28,8 @@ async def reap() -> int:
 
     Returns how many carriers were replaced.
     """
-    settings = Settings()
-    async with open_ledger(settings) as ledger:
-        return await take_back(ledger, settings)
+    async with resources() as shared:
+        return await take_back(shared.ledger, shared.settings)
 
 
 async def take_back(ledger: Ledger, settings: Settings) -> int:

@@ -12,14 +12,12 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from qpuflow.domain.settings import Settings
 from qpuflow.flows import artifacts
 from qpuflow.flows.carrying import carry
 from qpuflow.flows.pipeline import CHUNK_SIZE, run_steps
-from qpuflow.flows.session import open_ledger
+from qpuflow.flows.resources import Resources, resources
 from qpuflow.ledger import batches
 from qpuflow.ledger.carriers import CarrierLost
-from qpuflow.ledger.database import Ledger
 from qpuflow.tasks.work import Carrying, Chunk
 
 LOOK_AGAIN_SECONDS = 0.05
@@ -32,21 +30,23 @@ async def run_batch(batch_id: UUID) -> State[None]:
     Safe to start twice and after any crash: the ledger knows what was done, and only one run at
     a time is a batch's carrier.
     """
-    settings = Settings()
-    async with open_ledger(settings) as ledger:
+    async with resources() as shared:
         try:
-            outcomes = await carry_batch(ledger, settings, batch_id, UUID(flow_run.get_id()))
+            outcomes = await carry_batch(
+                shared, batch_id, UUID(flow_run.get_id()), shared.settings.linger_seconds
+            )
         except CarrierLost as lost:
             return Completed(message=str(lost))
     return Completed(message=_summary(outcomes))
 
 
 async def carry_batch(
-    ledger: Ledger, settings: Settings, batch_id: UUID, flow_run_id: UUID
+    shared: Resources, batch_id: UUID, flow_run_id: UUID, linger_seconds: float
 ) -> Counter[str]:
     """Run the batch until it is empty and closed; how its jobs ended."""
     outcomes: Counter[str] = Counter()
-    async with carry(ledger, settings, batch_id, flow_run_id) as carrying:
+    ledger = shared.ledger
+    async with carry(shared, batch_id, flow_run_id) as carrying:
         board = artifacts.Board(carrying)
         async with ledger.begin() as session:
             resumed = await batches.handed_over(session, batch_id)
@@ -60,7 +60,7 @@ async def carry_batch(
                 await board.begin(jobs)
                 await _show(board, await run_steps(carrying, jobs), outcomes)
                 idle_since = time.monotonic()
-            elif await _is_over(carrying, idle_since):
+            elif await _is_over(carrying, idle_since + linger_seconds):
                 break
             else:
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
@@ -68,9 +68,9 @@ async def carry_batch(
     return outcomes
 
 
-async def _is_over(carrying: Carrying, idle_since: float) -> bool:
+async def _is_over(carrying: Carrying, end: float) -> bool:
     """Nothing came for a while, and nothing did at the last moment either."""
-    if time.monotonic() - idle_since < carrying.settings.linger_seconds:
+    if time.monotonic() < end:
         return False
     async with carrying.ledger.begin() as session:
         return await batches.close_if_empty(session, carrying.batch_id)

@@ -16,8 +16,8 @@ from qpuflow.domain.report import JobReport
 from qpuflow.domain.request import JobRequest
 from qpuflow.domain.settings import Settings
 from qpuflow.flows.outbox import run_name
+from qpuflow.flows.resources import resources
 from qpuflow.flows.run_batch import carry_batch
-from qpuflow.flows.session import open_ledger
 from qpuflow.ledger import carriers, jobs, reports
 from qpuflow.ledger.carriers import CarrierLost
 from qpuflow.ledger.database import Ledger
@@ -38,20 +38,16 @@ async def run_circuits(request: JobRequest) -> JobReport:
     Raises `JobFailed` when the job ends without a result. Retrying a failed run is a new
     attempt of the same job; retrying a finished one returns its result.
     """
-    settings = Settings()
     run_id = UUID(flow_run.get_id())
     qpu = _qpu(request)
-    user = request.user or settings.user
-    principal = Principal(
-        user, request.project or settings.project or user, via=f"prefect:{_started_by()}"
-    )
-    async with open_ledger(settings) as ledger:
+    async with resources() as shared:
+        ledger, principal = shared.ledger, _principal(request, shared.settings)
         accepted = await admit(ledger, principal, request, Journey(qpu, str(run_id), run_id))
-        await _name(run_id, qpu, user, accepted)
+        await _name(run_id, qpu, principal.user, accepted)
         await _retry_if_failed(ledger, principal, accepted, run_id)
         try:
-            one = _without_linger(settings)
-            await carry_batch(ledger, one, accepted.batch_id, run_id)
+            # A run with one job has nobody to linger for.
+            await carry_batch(shared, accepted.batch_id, run_id, linger_seconds=0.0)
         except CarrierLost:
             await _wait_for_other(ledger, principal, accepted.job_id)
         report = await reports.read(ledger, principal, accepted.job_id)
@@ -60,9 +56,9 @@ async def run_circuits(request: JobRequest) -> JobReport:
     return report
 
 
-def _without_linger(settings: Settings) -> Settings:
-    """A run with one job has nobody to wait for."""
-    return settings.model_copy(update={"linger_seconds": 0.0})
+def _principal(request: JobRequest, settings: Settings) -> Principal:
+    user = request.user or settings.user
+    return Principal(user, request.project or settings.project or user, via=_started_by())
 
 
 def _qpu(request: JobRequest) -> str:
@@ -80,7 +76,7 @@ def _qpu(request: JobRequest) -> str:
 
 
 def _started_by() -> str:
-    return "schedule" if "auto-scheduled" in flow_run.get_tags() else "run"
+    return "schedule" if "auto-scheduled" in flow_run.get_tags() else "prefect"
 
 
 async def _name(run_id: UUID, qpu: str, user: str, accepted: Accepted) -> None:

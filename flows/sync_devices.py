@@ -6,12 +6,9 @@ import logging
 
 from prefect import flow
 
-from qpuflow.blocks import load_qpu
 from qpuflow.domain.device import DeviceStatus
-from qpuflow.domain.settings import Settings
-from qpuflow.flows.session import open_ledger
+from qpuflow.flows.resources import Resources, resources
 from qpuflow.ledger import qpus
-from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.qpus import RegisteredQpu
 
 _log = logging.getLogger("prefect.qpuflow")
@@ -23,24 +20,20 @@ async def sync_devices() -> dict[str, str]:
 
     A QPU that does not answer is shown offline with the reason; the others do not notice.
     """
-    async with open_ledger(Settings()) as ledger:
-        async with ledger.begin() as session:
+    async with resources() as shared:
+        async with shared.ledger.begin() as session:
             known = await qpus.every(session)
-        return {qpu.name: await _sync(ledger, qpu) for qpu in known}
+        return {qpu.name: await _sync(shared, qpu) for qpu in known}
 
 
-async def _sync(ledger: Ledger, qpu: RegisteredQpu) -> str:
+async def _sync(shared: Resources, qpu: RegisteredQpu) -> str:
     try:
-        driver = (await load_qpu(qpu.block)).driver(qpu.name)
-        try:
-            device = await driver.describe()
-        finally:
-            await driver.close()
+        device = await (await shared.driver(qpu)).describe()
     except Exception as error:  # noqa: BLE001  one broken vendor must not stop the others
         _log.warning("%s does not answer: %s", qpu.name, error)
         device = qpu.device.model_copy(
             update={"status": DeviceStatus.OFFLINE, "status_reason": str(error)}
         )
-    async with ledger.begin() as session:
+    async with shared.ledger.begin() as session:
         await qpus.synced(session, device)
     return device.status.value

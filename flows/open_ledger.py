@@ -1,4 +1,4 @@
-"""What a flow needs of the installation: settings and an open ledger."""
+"""The ledger that the settings name."""
 
 from __future__ import annotations
 

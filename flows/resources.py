@@ -1,0 +1,83 @@
+"""What the flow runs of one process share: the ledger, compilers, and a driver for each QPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+
+from qpuflow.blocks import load_qpu
+from qpuflow.domain.request import digest
+from qpuflow.domain.settings import Settings
+from qpuflow.drivers.base import Driver
+from qpuflow.drivers.forked import ForkedPool
+from qpuflow.flows.open_ledger import open_ledger
+from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.qpus import RegisteredQpu
+
+COMPILER_MODULES = ("qiskit.qasm2", "qiskit.qasm3", "qiskit.qpy", "qiskit.transpiler")
+
+
+class Resources:
+    """Open connections. A driver is kept for as long as its block says the same."""
+
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.compilers = ForkedPool(COMPILER_MODULES, size=os.cpu_count() or 1)
+        self._drivers: dict[str, tuple[str, Driver]] = {}
+        self._retired: list[Driver] = []
+        """Replaced, but jobs may still wait on them."""
+
+    async def driver(self, qpu: RegisteredQpu) -> Driver:
+        """The QPU's driver, built anew when somebody changed its block."""
+        block = await load_qpu(qpu.block)
+        content = digest(block.model_dump(mode="json", context={"include_secrets": True}))
+        known = self._drivers.get(qpu.name)
+        if known is not None and known[0] == content:
+            return known[1]
+        if known is not None:
+            self._retired.append(known[1])
+        driver = block.driver(qpu.name)
+        self._drivers[qpu.name] = content, driver
+        return driver
+
+    async def close(self) -> None:
+        self.compilers.close()
+        for driver in [*self._retired, *(driver for _, driver in self._drivers.values())]:
+            await driver.close()
+
+
+_kept: ContextVar[Resources | None] = ContextVar("resources", default=None)
+
+
+@asynccontextmanager
+async def keep_resources(settings: Settings) -> AsyncGenerator[Resources]:
+    """Open them for every flow run that starts within the block, as in a resident worker."""
+    async with _opened(settings) as opened:
+        token = _kept.set(opened)
+        try:
+            yield opened
+        finally:
+            _kept.reset(token)
+
+
+@asynccontextmanager
+async def resources() -> AsyncGenerator[Resources]:
+    """Those that this process keeps, else some for the length of the block."""
+    if (kept := _kept.get()) is not None:
+        yield kept
+        return
+    async with _opened(Settings()) as own:
+        yield own
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncGenerator[Resources]:
+    async with open_ledger(settings) as ledger:
+        opened = Resources(settings, ledger)
+        try:
+            yield opened
+        finally:
+            await opened.close()

@@ -168,7 +168,10 @@ async def _run(*program: str) -> None:
         )
     if process.returncode != 0:
         reason = output.decode(errors="replace").strip()
-        raise OperatorNeeded(f"{Path(program[0]).name} failed: {reason[-1000:]}")
+        raise OperatorNeeded(
+            f"{Path(program[0]).name} failed: {reason[-1000:]}",
+            remedy="If space or a permission is missing, mend it or move QPUFLOW_HOME.",
+        )
 
 
 def _generate_password(file: Path) -> None:

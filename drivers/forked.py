@@ -14,6 +14,7 @@ and a busy child keeps itself and its server alive after the parent was killed.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import json
 import os
@@ -25,6 +26,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
@@ -45,15 +47,17 @@ main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
 class ForkedPool:
     """At most `size` children (per event loop), forked when first needed and then kept.
 
-    `preload` names the modules that every child finds imported. `threads` bounds the threads of
-    numerical libraries in a child. Functions and arguments are pickled: a function must be
-    importable by name. May be used from any event loop and any thread.
+    `preload` names the modules that every child finds imported. Importing happens once per
+    process for equal `preload` and `threads`, however many pools come and go. `threads` bounds
+    the threads of linear algebra in a child. Functions and arguments are pickled: a function must
+    be importable by name. May be used from any event loop and any thread.
     """
 
     def __init__(self, preload: Sequence[str] = (), size: int = 2, threads: int = 1) -> None:
-        self._server = _Server(preload, threads)
+        self._server = _server(tuple(preload), threads)
         self._size = size
         self._idle: list[_Child] = []
+        self._busy: set[_Child] = set()
         self._slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
             weakref.WeakKeyDictionary()
         )
@@ -69,11 +73,15 @@ class ForkedPool:
         request = pickle.dumps((function, args), protocol=5)
         async with self._slot(), asyncio.timeout(timeout_seconds):
             child = await self._take()
+            self._busy.add(child)
             try:
                 good, value = pickle.loads(await child.ask(request))  # noqa: S301 - our own child
             except BaseException:
                 child.kill()
+                child.close()
                 raise
+            finally:
+                self._busy.discard(child)
             self._idle.append(child)
         if good:
             return value
@@ -85,9 +93,12 @@ class ForkedPool:
 
     def close(self) -> None:
         """Kill every child, busy or not. The next `run` starts afresh."""
+        for child in [*self._busy]:
+            child.kill()  # whoever waits for it closes it
         while self._idle:
-            self._idle.pop().kill()
-        self._server.stop()
+            child = self._idle.pop()
+            child.kill()
+            child.close()
 
     def _slot(self) -> asyncio.Semaphore:
         return self._slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._size))
@@ -101,10 +112,17 @@ class ForkedPool:
         return await _Child.fork(self._server)
 
 
+@cache
+def _server(preload: tuple[str, ...], threads: int) -> _Server:
+    server = _Server(preload, threads)
+    atexit.register(server.stop)
+    return server
+
+
 class _Server:
     """The fork server's process, started when first needed and again when it died."""
 
-    def __init__(self, preload: Sequence[str], threads: int) -> None:
+    def __init__(self, preload: tuple[str, ...], threads: int) -> None:
         self._preload = preload
         self._threads = str(threads)
         self._lock = threading.Lock()
@@ -224,7 +242,6 @@ class _Child:
         if self._pidfd is not None and self._owner == os.getpid():
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        self.close()
 
     def close(self) -> None:
         self._work.close()
@@ -239,7 +256,7 @@ def _end(status: bytes) -> str:
         return "ended together with its server"
     (code,) = STATUS.unpack(status)
     if code == -signal.SIGKILL:
-        return "was killed, probably because memory ran out"
+        return "was killed, by somebody or because memory ran out"
     if code < 0:
         return f"died of {signal.Signals(-code).name}"
     return f"exited with code {code}"

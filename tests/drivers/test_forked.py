@@ -141,6 +141,14 @@ async def test_closing_ends_busy_children_too(pool: ForkedPool) -> None:
     assert await pool.run(os.getpid), "and the pool can be used again"
 
 
+async def test_pools_come_and_go_but_imports_are_made_once(pool: ForkedPool) -> None:
+    another = ForkedPool(size=1)
+    child, server = await another.run(os.getpid), await another.run(os.getppid)
+    another.close()
+    assert await pool.run(os.getppid) == server
+    await eventually(lambda: not psutil.pid_exists(child))
+
+
 def test_the_pool_serves_one_event_loop_after_another() -> None:
     pool = ForkedPool(size=1)
 

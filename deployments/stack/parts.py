@@ -26,6 +26,9 @@ from qpuflow.domain.settings import Settings
 LEDGER, PREFECT = "qpuflow", "prefect"
 POSTGRES, SERVER, BRING_UP = "postgres", "prefect-server", "bring-up"
 
+MARK = "QPUFLOW_STACK"
+"""In the environment of every process of a stack: its home."""
+
 PREFECT_COMMAND = "qpuflow.deployments.stack.prefect_command"
 
 WORKER_MODULES = (
@@ -163,6 +166,7 @@ def _worker(
 def _environment(settings: Settings, where: Addresses) -> dict[str, str]:
     return {
         **environment(settings),
+        MARK: str(settings.root),
         **QUIET,
         **WORKER,
         "QPUFLOW_DATABASE_URL": where.ledger,

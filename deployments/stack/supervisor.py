@@ -20,7 +20,7 @@ from qpuflow.deployments.stack.events import DETACH, STACK, Event, Failure, Phas
 from qpuflow.deployments.stack.guard import LIFELINE, adopt_orphans
 from qpuflow.deployments.stack.home import logs, rotate, rotate_large
 from qpuflow.deployments.stack.part import Member
-from qpuflow.deployments.stack.parts import addresses, cluster_of, parts, preloader
+from qpuflow.deployments.stack.parts import MARK, addresses, cluster_of, parts, preloader
 from qpuflow.deployments.stack.plan import Plan
 from qpuflow.deployments.stack.processes import Preloader
 from qpuflow.domain.endpoints import Endpoints, ProcessIdentity, StackRecord, record_file
@@ -59,6 +59,7 @@ class Supervisor:
             await self._stop()
 
     async def _gather(self) -> None:
+        await tree.end_leftovers(MARK, str(self.settings.root))
         if cluster := cluster_of(self.settings):
             await postgres.prepare(cluster)
         where = addresses(self.settings)

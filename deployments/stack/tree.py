@@ -34,6 +34,14 @@ async def end_strays(ours: Iterable[int]) -> None:
     reap_strays(ours)
 
 
+async def end_leftovers(name: str, value: str) -> None:
+    """End what an earlier stack left when it and its guard were killed together.
+
+    Such processes carry `name` with `value` in their environment, and no parent of theirs is left.
+    """
+    await _end_all([process for process in psutil.process_iter() if _carries(process, name, value)])
+
+
 def reap_strays(ours: Iterable[int]) -> None:
     """Collect orphans that came to us and ended. `ours` are left to those who wait for them."""
     for child in psutil.Process().children():
@@ -67,6 +75,13 @@ def _is_zombie(process: psutil.Process) -> bool:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def _carries(process: psutil.Process, name: str, value: str) -> bool:
+    try:
+        return process.environ().get(name) == value
+    except psutil.Error:
+        return False
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

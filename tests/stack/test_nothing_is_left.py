@@ -77,17 +77,21 @@ async def test_after_kill_9_of_either(victim: str, with_orphan: tuple[Settings, 
     await nothing_is_left(settings)
 
 
-async def test_after_kill_9_of_both_no_part_runs(tmp_path: Path) -> None:
-    settings, plan = small(tmp_path)
-    await start_detached(settings, plan)
-    record = stack_status(settings)
-    assert record
+async def test_after_kill_9_of_both_no_part_runs_and_the_next_start_ends_the_rest(
+    with_orphan: tuple[Settings, Plan],
+) -> None:
+    settings, plan = with_orphan
+    record = await started(settings, plan)
     os.kill(record.guard.pid, signal.SIGSTOP)
     os.kill(record.supervisor.pid, signal.SIGKILL)
     os.kill(record.guard.pid, signal.SIGKILL)
-    await eventually(lambda: not processes_of(settings.root), "PostgreSQL outlives its parents")
-    await start_detached(settings, plan)
-    assert await stop_stack(settings)
+
+    def left() -> set[str]:
+        return {process.name() for process in processes_of(settings.root)}
+
+    await eventually(lambda: left() <= {"sh", "sleep"}, "a part outlives its parents")
+    async with running_stack(settings, plan.model_copy(update={"bring_up": None})):
+        assert not left() & {"sh", "sleep"}
 
 
 async def test_after_down(with_orphan: tuple[Settings, Plan]) -> None:

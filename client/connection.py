@@ -46,20 +46,18 @@ class Receipt:
 @asynccontextmanager
 async def connect(settings: Settings | None = None) -> AsyncGenerator[Connection]:
     """Connect as the settings say: to the running stack, or to a database elsewhere."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
     settings = settings or Settings()
     api = find_endpoints(settings).prefect_api_url
     async with open_ledger(settings) as ledger:
-        with temporary_settings({PREFECT_API_URL: api}):
-            yield Connection(ledger, settings)
+        yield Connection(ledger, settings, api)
 
 
 class Connection:
     """What a user can do. Every call is made as the user and project of the settings."""
 
-    def __init__(self, ledger: Ledger, settings: Settings) -> None:
+    def __init__(self, ledger: Ledger, settings: Settings, prefect_api_url: str) -> None:
         self._ledger = ledger
+        self._prefect_api_url = prefect_api_url
         roles = {Role.USER, Role.OPERATOR} if settings.operator else {Role.USER}
         self.principal = Principal(
             settings.user, settings.project or settings.user, frozenset(roles), via="client"
@@ -87,8 +85,11 @@ class Connection:
         return Principal(self.principal.user, project, self.principal.roles, self.principal.via)
 
     async def _carried(self, accepted: Accepted) -> Receipt:
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
         try:
-            await create_runs(self._ledger, accepted.batch_id)
+            with temporary_settings({PREFECT_API_URL: self._prefect_api_url}):
+                await create_runs(self._ledger, accepted.batch_id)
         except Unavailable as error:
             return Receipt(accepted.job_id, accepted.is_new, str(error))
         return Receipt(accepted.job_id, accepted.is_new)

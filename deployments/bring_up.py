@@ -15,6 +15,7 @@ from prefect.exceptions import ObjectAlreadyExists
 
 from qpuflow.blocks import AerQpu, BlockMissing, PluginQpu, QpuBlock, QpuCredentials, load_qpu
 from qpuflow.deployments import prefect_file
+from qpuflow.deployments.worker import QpuWorker
 from qpuflow.domain.endpoints import find_endpoints
 from qpuflow.domain.settings import Settings
 from qpuflow.drivers.aer.settings import AerSettings, Noise
@@ -23,7 +24,6 @@ from qpuflow.ledger import migrate, qpus
 from qpuflow.ledger.database import Ledger
 
 SYSTEM_POOL = "system"
-POOL_TYPE = "process"
 BLOCK_TYPES: tuple[Any, ...] = (AerQpu, PluginQpu, QpuCredentials)
 
 
@@ -93,7 +93,12 @@ async def register(ledger: Ledger, reference: str) -> str:
 
 
 async def _pool(client: PrefectClient, name: str) -> None:
-    pool = WorkPoolCreate(name=name, type=POOL_TYPE, description=f"Runs for {name}")
+    pool = WorkPoolCreate(
+        name=name,
+        type=QpuWorker.type,
+        description=f"Runs for {name}",
+        base_job_template=QpuWorker.get_default_base_job_template(),
+    )
     try:
         await client.create_work_pool(pool)
     except ObjectAlreadyExists:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.principal import service
+from qpuflow.flows.holders import this_process
 from qpuflow.flows.resources import Resources
 from qpuflow.ledger import batches, carriers, leases, qpus
 from qpuflow.tasks.work import Carrying
@@ -29,7 +28,7 @@ async def carry(
     """
     ledger, principal = resources.ledger, service("carrier")
     async with ledger.begin() as session:
-        carrier_id = await carriers.begin(session, batch_id, flow_run_id, _holder())
+        carrier_id = await carriers.begin(session, batch_id, flow_run_id, this_process())
         await batches.start(session, principal, batch_id)
         qpu = await qpus.find(session, (await batches.find(session, batch_id)).qpu)
     carrying = Carrying(
@@ -46,10 +45,6 @@ async def carry(
         yield carrying
     async with ledger.begin() as session:
         await carriers.finish(session, carrier_id)
-
-
-def _holder() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 @asynccontextmanager

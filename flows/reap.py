@@ -13,6 +13,7 @@ from prefect.states import Crashed
 from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal, service
 from qpuflow.domain.settings import Settings
+from qpuflow.flows.holders import is_gone
 from qpuflow.flows.outbox import create_runs
 from qpuflow.flows.resources import resources
 from qpuflow.ledger import batches, carriers, events
@@ -68,6 +69,8 @@ def _why_lost(carriage: Carriage, runs: dict[UUID, FlowRun], silent: set[UUID]) 
         return "its flow run was deleted"
     if run.state is not None and run.state.is_final():
         return f"its flow run ended {run.state.name}: {run.state.message or 'no message'}"
+    if carriage.holder is not None and is_gone(carriage.holder):
+        return "its process died"
     if carriage.id in silent:
         return "its process fell silent"
     return None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 
 from qpuflow.blocks import load_qpu
@@ -50,6 +50,23 @@ class Resources:
 
 
 _kept: ContextVar[Resources | None] = ContextVar("resources", default=None)
+
+
+_acting_as: ContextVar[str | None] = ContextVar("acting_as", default=None)
+
+
+@contextmanager
+def acting_as(user: str | None) -> Generator[None]:
+    """A flow run within the block that names no user is made on behalf of this one."""
+    token = _acting_as.set(user)
+    try:
+        yield
+    finally:
+        _acting_as.reset(token)
+
+
+def default_user(settings: Settings) -> str:
+    return _acting_as.get() or settings.user
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from qpuflow.domain.report import JobReport
 from qpuflow.domain.request import JobRequest
 from qpuflow.domain.settings import Settings
 from qpuflow.flows.outbox import run_name
-from qpuflow.flows.resources import resources
+from qpuflow.flows.resources import default_user, resources
 from qpuflow.flows.run_batch import carry_batch
 from qpuflow.ledger import carriers, jobs, reports
 from qpuflow.ledger.carriers import CarrierLost
@@ -57,7 +57,7 @@ async def run_circuits(request: JobRequest) -> JobReport:
 
 
 def _principal(request: JobRequest, settings: Settings) -> Principal:
-    user = request.user or settings.user
+    user = request.user or default_user(settings)
     return Principal(user, request.project or settings.project or user, via=_started_by())
 
 

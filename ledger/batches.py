@@ -138,6 +138,16 @@ async def begun(session: AsyncSession, batch_id: UUID) -> list[UUID]:
     return [row.id for row in await session.scalars(_jobs(batch_id, *states))]
 
 
+async def begun_in_run(session: AsyncSession, flow_run_id: UUID) -> list[UUID]:
+    """Jobs that the carrier with this flow run is at work on."""
+    batch_id = await session.scalar(
+        select(Carrier.batch_id).where(
+            Carrier.flow_run_id == flow_run_id, Carrier.state == CarrierState.LIVE.value
+        )
+    )
+    return await begun(session, batch_id) if batch_id else []
+
+
 def _jobs(batch_id: UUID, *states: JobState) -> Select[tuple[JobRow]]:
     return (
         select(JobRow)

@@ -32,6 +32,7 @@ class Carriage:
     user: str
     number: int
     flow_run_id: UUID | None
+    holder: str | None
 
 
 async def outbox(session: AsyncSession, batch_id: UUID | None = None) -> list[Carriage]:
@@ -259,6 +260,7 @@ def _carriages():
             Batch.user,
             Carrier.number,
             Carrier.flow_run_id,
+            Carrier.holder,
         )
         .join(Batch, Batch.id == Carrier.batch_id)
         .order_by(Carrier.created_at)
@@ -273,5 +275,6 @@ def _value(
     user: str,
     number: int,
     flow_run_id: UUID | None,
+    holder: str | None,
 ) -> Carriage:
-    return Carriage(carrier_id, batch_id, BatchKind(kind), qpu, user, number, flow_run_id)
+    return Carriage(carrier_id, batch_id, BatchKind(kind), qpu, user, number, flow_run_id, holder)

@@ -228,6 +228,18 @@ async def request_cancel(session: AsyncSession, principal: Principal, job_id: UU
     return JobState(state)
 
 
+async def request_cancel_all(
+    session: AsyncSession, principal: Principal, job_ids: Collection[UUID]
+) -> None:
+    """For a part of ours: have the carriers of these jobs cancel them."""
+    principal.require_operator("cancel other people's jobs")
+    await session.execute(
+        update(JobRow)
+        .where(JobRow.id.in_(job_ids), JobRow.finished_at.is_(None))
+        .values(cancel_requested_at=func.coalesce(JobRow.cancel_requested_at, func.now()))
+    )
+
+
 async def asked_to_cancel(session: AsyncSession, job_ids: Sequence[UUID]) -> set[UUID]:
     """Those of the jobs that somebody wants cancelled and that have not ended."""
     return set(

@@ -45,7 +45,7 @@ def register(
     state = context.ensure_object(State)
     name = state.call(lambda _: add_qpu(state.settings, block))
     console.print(f"{name} is registered. Start its worker where its hardware is:")
-    console.print(f"  prefect worker start --type process --pool {name}", markup=False)
+    console.print(f"  prefect worker start --type qpu --pool {name}", markup=False)
 
 
 def _row(qpu: RegisteredQpu, queued: int) -> dict[str, Any]:

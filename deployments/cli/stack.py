@@ -14,6 +14,7 @@ from qpuflow.deployments.cli.context import Json, console, notes, print_json, se
 from qpuflow.deployments.stack.control import run_stack, start_detached, stop_stack
 from qpuflow.deployments.stack.events import Event, Phase
 from qpuflow.deployments.stack.plan import Plan
+from qpuflow.deployments.worker import QpuWorker
 from qpuflow.domain.endpoints import find_endpoints, find_record
 from qpuflow.domain.errors import NotFound
 from qpuflow.domain.settings import Settings
@@ -32,7 +33,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def plan_of(settings: Settings) -> Plan:
-    return Plan(pools=(*settings.workers, SYSTEM_POOL))
+    return Plan(pools=(*settings.workers, SYSTEM_POOL), worker_type=QpuWorker.type)
 
 
 def show(event: Event) -> None:

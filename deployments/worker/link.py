@@ -1,0 +1,116 @@
+"""The worker's side of an engine: start it, give it orders, notice its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+from uuid import UUID
+
+from qpuflow.deployments.worker.engine import serve
+from qpuflow.deployments.worker.messages import Answer, Order, Verb, line
+from qpuflow.domain.errors import Unavailable
+from qpuflow.drivers.forked import ForkedPool
+
+CRASHED = -9
+
+
+class EngineLink:
+    """One engine, forked from a server that has imported everything.
+
+    When it dies, the runs in it are answered with a bad exit code and the next run gets a new one.
+    """
+
+    def __init__(self, pool: ForkedPool) -> None:
+        self._pool = pool
+        self._process: asyncio.Task[None] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._waiting: dict[UUID, asyncio.Future[int]] = {}
+        self._starting = asyncio.Lock()
+        self.runs_done = 0
+
+    @property
+    def runs(self) -> int:
+        return len(self._waiting)
+
+    async def start(self) -> None:
+        """Make sure that an engine is there."""
+        async with self._starting:
+            if self._process is None or self._process.done():
+                await self._start()
+
+    async def run(self, flow_run_id: UUID, run_as: str | None = None) -> int:
+        """Execute a flow run; its exit code, 0 when Prefect knows its final state."""
+        await self.start()
+        ended = asyncio.get_running_loop().create_future()
+        self._waiting[flow_run_id] = ended
+        try:
+            self._send(Order(verb=Verb.RUN, flow_run_id=flow_run_id, run_as=run_as))
+            return await ended
+        finally:
+            self._waiting.pop(flow_run_id, None)
+            self.runs_done += 1
+
+    def cancel(self, flow_run_id: UUID) -> bool:
+        """False: the run is not here."""
+        if flow_run_id not in self._waiting:
+            return False
+        self._send(Order(verb=Verb.CANCEL, flow_run_id=flow_run_id))
+        return True
+
+    async def take_back(self) -> None:
+        await self.start()
+        self._send(Order(verb=Verb.TAKE_BACK))
+
+    async def stop(self) -> None:
+        """Hang up: the engine ends its runs, for others to take back, and exits."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._process is not None:
+            with contextlib.suppress(TimeoutError, Unavailable):
+                await asyncio.wait_for(self._process, timeout=5)
+
+    async def _start(self) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="qpuflow-engine-"))
+        connected: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
+        connected = asyncio.get_running_loop().create_future()
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connected.set_result((reader, writer))
+
+        path = str(folder / "engine")
+        server = await asyncio.start_unix_server(accept, path)
+        try:
+            process = asyncio.create_task(self._pool.run(serve, path))
+            await asyncio.wait([process, connected], return_when=asyncio.FIRST_COMPLETED)
+            if process.done():
+                await process
+                raise Unavailable("The engine ended before it began", remedy="See its log.")
+            reader, self._writer = connected.result()
+            self._process = asyncio.create_task(self._attend(process, reader))
+        finally:
+            server.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def _attend(self, process: asyncio.Task[None], reader: asyncio.StreamReader) -> None:
+        """Pass the engine's answers on until it ends, then answer for it."""
+        try:
+            async for answer in reader:
+                self._answered(Answer.model_validate_json(answer))
+            await process
+        finally:
+            for ended in self._waiting.values():
+                if not ended.done():
+                    ended.set_result(CRASHED)
+
+    def _answered(self, answer: Answer) -> None:
+        ended = self._waiting.get(answer.flow_run_id)
+        if ended is not None and not ended.done():
+            ended.set_result(answer.exit_code)
+
+    def _send(self, order: Order) -> None:
+        if self._writer is None:
+            raise Unavailable("The engine is not running")
+        self._writer.write(line(order))

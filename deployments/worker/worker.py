@@ -1,0 +1,153 @@
+"""The worker of one QPU: claims its flow runs and gives them to a warm engine.
+
+A stock process worker starts two interpreters for each run and polls; this one keeps an engine
+running, is woken by Prefect's events, and polls slowly only in case one was missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import Any, ClassVar
+from uuid import UUID
+
+import anyio
+import anyio.abc
+from prefect.client.schemas.objects import FlowRun
+from prefect.events.clients import get_events_subscriber
+from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
+from prefect.states import Cancelled
+from prefect.workers.base import (
+    BaseJobConfiguration,
+    BaseVariables,
+    BaseWorker,
+    BaseWorkerResult,
+)
+from pydantic import Field
+
+from qpuflow.deployments.worker.engine import PRELOAD
+from qpuflow.deployments.worker.link import EngineLink
+from qpuflow.drivers.forked import ForkedPool
+
+EVENTS = "prefect.flow-run."
+WAKING = ("Scheduled", "AwaitingRetry", "Resuming", "Late")
+CANCELLING = "Cancelling"
+RESUBSCRIBE_SECONDS = 1.0
+
+
+class QpuJobConfiguration(BaseJobConfiguration):
+    run_as: str | None = Field(default=None)
+    seats: int = Field(default=4)
+
+
+class QpuVariables(BaseVariables):
+    """What a QPU's work pool, or a deployment in it, may set."""
+
+    run_as: str | None = Field(
+        default=None,
+        title="Run as",
+        description="The user on whose behalf runs are made that name none, as scheduled ones.",
+    )
+    seats: int = Field(
+        default=4,
+        title="Seats",
+        description="Flow runs at a time: more than lanes, so that neighbours transpile and "
+        "post-process while a lane executes.",
+    )
+
+
+class QpuWorkerResult(BaseWorkerResult):
+    """How a run left the engine."""
+
+
+class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
+    """Serves one QPU's work pool."""
+
+    type = "qpu"
+    job_configuration = QpuJobConfiguration
+    job_configuration_variables = QpuVariables
+    _display_name = "QPU"
+    _description = "Runs quantum jobs in a warm process beside the QPU's driver."
+    _documentation_url = "https://github.com/qpuflow/qpuflow/blob/main/docs/workers.md"
+
+    forks: ClassVar[ForkedPool] = ForkedPool(PRELOAD, size=64)
+    """Engines of all workers in this process come from one server that imported once."""
+
+    async def setup(self) -> None:
+        self._wake = asyncio.Event()
+        self._cancelled: set[UUID] = set()
+        self._engine = EngineLink(self.forks)
+        await super().setup()
+        assert self._runs_task_group is not None
+        self._runs_task_group.start_soon(self._engine.take_back)
+        self._runs_task_group.start_soon(self._listen)
+        self._runs_task_group.start_soon(self._serve)
+
+    async def teardown(self, *exc_info: Any) -> None:
+        if self._runs_task_group is not None:
+            self._runs_task_group.cancel_scope.cancel()
+        await self._engine.stop()
+        await super().teardown(*exc_info)
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: QpuJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> QpuWorkerResult:
+        if task_status is not None:
+            task_status.started(os.getpid())
+        code = await self._engine.run(flow_run.id, configuration.run_as)
+        self._wake.set()
+        if flow_run.id in self._cancelled:
+            self._cancelled.discard(flow_run.id)
+            state = Cancelled(message="Cancelled; the job that it was at was cancelled on its QPU")
+            await self.client.set_flow_run_state(flow_run.id, state, force=True)
+            code = 0
+            await self._engine.take_back()
+        elif code != 0:
+            await self._engine.take_back()
+        identifier = f"{socket.gethostname()}:{os.getpid()}"
+        return QpuWorkerResult(identifier=identifier, status_code=code)
+
+    async def _serve(self) -> None:
+        """Look for runs whenever an event, or the end of a run, says that there may be some."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self.get_and_submit_flow_runs()
+            except Exception as error:  # noqa: BLE001  the slow poll tries again, and reports
+                self._logger.warning("Could not look for runs: %r", error)
+
+    async def _listen(self) -> None:
+        names = [f"{EVENTS}{state}" for state in (*WAKING, CANCELLING)]
+        while True:
+            try:
+                pool = await self._pool_id()
+                wanted = EventFilter(
+                    event=EventNameFilter(name=names),
+                    any_resource=EventAnyResourceFilter(id=[f"prefect.work-pool.{pool}"]),
+                )
+                async with get_events_subscriber(filter=wanted) as events:
+                    # What was scheduled before we listened is there already.
+                    self._wake.set()
+                    async for event in events:
+                        self._notice(event.event, event.resource.id)
+            except Exception as error:  # noqa: BLE001  the server may be restarting
+                self._logger.info("Not listening to events: %r", error)
+            await asyncio.sleep(RESUBSCRIBE_SECONDS)
+
+    def _notice(self, event: str, resource: str) -> None:
+        if event != f"{EVENTS}{CANCELLING}":
+            self._wake.set()
+            return
+        run_id = UUID(resource.removeprefix(EVENTS))
+        if self._engine.cancel(run_id):
+            self._cancelled.add(run_id)
+
+    async def _pool_id(self) -> UUID:
+        while self._work_pool is None:  # noqa: ASYNC110  Prefect tells of its sync in no other way
+            await asyncio.sleep(0.1)
+        return self._work_pool.id

@@ -128,3 +128,25 @@ except OperatorNeeded as error:
     output, _ = await process.communicate()
     assert b"No space left on device" in output
     assert b"QPUFLOW_HOME" in output
+
+
+async def test_root_without_user_namespaces_is_told_what_to_do(tmp_path: Path) -> None:
+    program = f"""
+import asyncio
+from pathlib import Path
+from qpuflow.deployments.stack import postgres
+from qpuflow.domain.errors import OperatorNeeded
+try:
+    asyncio.run(postgres.prepare(postgres.Cluster(Path({str(tmp_path)!r}))))
+except OperatorNeeded as error:
+    print(error)
+"""
+    script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$1" -c "$2"'
+    process = await asyncio.create_subprocess_exec(
+        *("unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"),
+        *(sys.executable, program),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert b"allows root no user namespace" in output
+    assert b"normal user, or give QPUFLOW_DATABASE_URL" in output

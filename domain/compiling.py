@@ -82,14 +82,20 @@ def compile_circuit(
 def registers_of_circuit(circuit: QuantumCircuit) -> tuple[Register, ...]:
     """Classical registers in order of declaration; a bit without one is a register of its own."""
     registers: list[Register] = []
-    for index, clbit in enumerate(circuit.clbits):
-        homes = circuit.find_bit(clbit).registers
-        if len(homes) > 1:
-            raise InputError(f"Classical bit {index} is in two registers", where=circuit.name)
-        if not homes:
-            registers.append(Register(f"clbit{index}", 1))
-        elif homes[0][1] == 0:
-            registers.append(Register(homes[0][0].name, homes[0][0].size))
+    rest = list(circuit.clbits)
+    while rest:
+        homes = circuit.find_bit(rest[0]).registers
+        bits = list(homes[0][0]) if homes else rest[:1]
+        shared = any(len(circuit.find_bit(bit).registers) > 1 for bit in bits)
+        if shared or rest[: len(bits)] != bits:
+            raise InputError(
+                "A classical register shares bits with another or has them out of order",
+                where=circuit.name,
+                remedy="Declare registers with bits of their own.",
+            )
+        name = homes[0][0].name if homes else f"clbit{len(circuit.clbits) - len(rest)}"
+        registers.append(Register(name, len(bits)))
+        del rest[: len(bits)]
     return tuple(registers)
 
 

@@ -33,7 +33,7 @@ from qpuflow.drivers.forked import ForkedPool
 if TYPE_CHECKING:
     import xarray as xr
 
-KEPT_RUNS = 1_000
+KEPT_RUNS = 100
 """Finished runs remembered for a late `fetch`; older ones are LOST, and may be run again."""
 
 

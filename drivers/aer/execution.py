@@ -10,7 +10,7 @@ from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from qpuflow.domain.errors import QpuflowError
+from qpuflow.domain.errors import InputError, QpuflowError
 from qpuflow.domain.executable import Executable, Register
 from qpuflow.drivers.aer.methods import (
     Profile,
@@ -123,7 +123,15 @@ def _bound(executable: Executable) -> list[QuantumCircuit]:
     from qiskit import qpy
 
     circuit: QuantumCircuit = qpy.load(io.BytesIO(executable.qpy))[0]
-    return [circuit.assign_parameters(p) if p else circuit for p in executable.points]
+    # Not strict: a parameter that cannot matter may have been compiled away.
+    bound = [circuit.assign_parameters(point, strict=False) for point in executable.points]
+    if missing := {parameter.name for one in bound for parameter in one.parameters}:
+        raise InputError(
+            f"No value for {', '.join(sorted(missing))}",
+            where=executable.name,
+            remedy="Give one in every entry of the program's parameters.",
+        )
+    return bound
 
 
 def _outcomes(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from qiskit import QuantumCircuit, qpy
+from qiskit.circuit import Parameter
 from qiskit.circuit.library import XXPlusYYGate
 
 from qpuflow.domain.compiling import compile_circuit, registers_of_circuit
@@ -219,6 +220,24 @@ async def test_dropping_a_watcher_stops_no_work(aer: AerDriver) -> None:
     await asyncio.sleep(0)
     watcher.cancel()
     assert (await last_status(aer, ticket)).state is RemoteState.COMPLETED
+
+
+async def test_a_parameter_that_was_compiled_away_may_still_have_values(aer: AerDriver) -> None:
+    theta = Parameter("theta")
+    circuit = QuantumCircuit(1, 1)
+    circuit.rz(theta, 0)
+    circuit.measure(0, 0)
+    compiled = compile_circuit(circuit, await aer.describe(), 3, seed=1)
+    outcome = await run(aer, [compiled.executable("moot", [{"theta": 0.1}, {"theta": 0.2}])], 9)
+    assert [counts_of(outcome.datasets[0], point) for point in (0, 1)] == [{"0": 9}, {"0": 9}]
+
+
+async def test_a_parameter_without_a_value_is_named(aer: AerDriver) -> None:
+    circuit = QuantumCircuit(1, 1)
+    circuit.rx(Parameter("theta"), 0)
+    circuit.measure(0, 0)
+    with pytest.raises(InputError, match="No value for theta"):
+        await aer.submit([await executable(aer, circuit)], 1, "unbound")
 
 
 async def test_the_same_token_is_the_same_run(aer: AerDriver) -> None:

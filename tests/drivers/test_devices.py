@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from qiskit import QuantumCircuit, qpy
+from qiskit.circuit import ClassicalRegister, Clbit
 
-from qpuflow.domain.compiling import compile_circuit
+from qpuflow.domain.compiling import compile_circuit, registers_of_circuit
 from qpuflow.domain.device import Device, Gate, Limits
 from qpuflow.domain.errors import InputError, OperatorNeeded
 from qpuflow.domain.executable import Register
@@ -99,6 +100,16 @@ def test_compiling_with_a_seed_repeats_itself() -> None:
     one, two = [compile_circuit(bell(), EAGLE, 1, seed=3) for _ in range(2)]
     assert (one.layout, one.operations, one.depth) == (two.layout, two.operations, two.depth)
     assert one.registers == (Register("c", 2),)
+
+
+def test_registers_that_share_bits_are_refused() -> None:
+    bits = [Clbit(), Clbit()]
+    shared = QuantumCircuit(bits, ClassicalRegister(name="a", bits=bits))
+    shared.add_register(ClassicalRegister(name="b", bits=bits[1:]))
+    backwards = QuantumCircuit(bits, ClassicalRegister(name="a", bits=bits[::-1]))
+    for circuit in (shared, backwards):
+        with pytest.raises(InputError, match="register"):
+            registers_of_circuit(circuit)
 
 
 def test_too_many_qubits_are_refused_by_name() -> None:

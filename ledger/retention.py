@@ -13,7 +13,17 @@ from datetime import timedelta
 from typing import Any, cast
 
 import fsspec  # pyright: ignore[reportMissingTypeStubs]  it ships none
-from sqlalchemy import ColumnElement, Select, delete, exists, func, select, text, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Select,
+    delete,
+    exists,
+    func,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.principal import Principal
@@ -85,7 +95,13 @@ def _empty_batches(before: ColumnElement[Any]) -> Select[Any]:
 
 def _unused_transpilations(before: ColumnElement[Any]) -> Select[Any]:
     """A job that is on its way names what it was compiled to only with its result."""
-    return select(*Transpilation.__table__.primary_key.columns).where(
+    key = (
+        Transpilation.program_hash,
+        Transpilation.target_hash,
+        Transpilation.options_hash,
+        Transpilation.part,
+    )
+    return select(*key).where(
         Transpilation.created_at < before,
         ~exists().where(ProgramRow.source_hash == Transpilation.program_hash),
     )
@@ -104,16 +120,17 @@ def _unnamed_payloads() -> Select[Any]:
 
 async def _delete(ledger: Ledger, table: type[Base], chosen: Select[Any]) -> int:
     """Chunk by chunk; what somebody works with at the moment is left for the next time."""
-    key = tuple_(*table.__table__.primary_key)
+    rows = Base.metadata.tables[table.__tablename__]
+    key = tuple_(*rows.primary_key)
     chunk = chosen.limit(CHUNK).with_for_update(skip_locked=True, of=table)
-    statement = delete(table).where(key.in_(chunk)).returning(key)
+    statement = delete(rows).where(key.in_(chunk))
     total = 0
     while True:
         async with ledger.begin() as session:
             await session.execute(text("SET LOCAL qpuflow.retention = 'on'"))
-            deleted = len((await session.execute(statement)).all())
-        total += deleted
-        if deleted < CHUNK:
+            result = cast("CursorResult[Any]", await session.execute(statement))
+        total += result.rowcount
+        if result.rowcount < CHUNK:
             return total
 
 

@@ -123,12 +123,12 @@ async def test_others_cannot_find_resolve_list_read_retry_or_cancel_a_job(ledger
 
 
 async def test_a_job_that_is_not_theirs_looks_like_one_that_does_not_exist(ledger: Ledger) -> None:
-    accepted = await submit(ledger, ALICE)
+    accepted, unknown_id = await submit(ledger, ALICE), uuid4()
     async with ledger.begin() as session:
         with pytest.raises(NotFound) as foreign:
             await jobs.find(session, BOB, accepted.job_id)
         with pytest.raises(NotFound) as unknown:
-            await jobs.find(session, BOB, unknown_id := uuid4())
+            await jobs.find(session, BOB, unknown_id)
     assert str(foreign.value).replace(str(accepted.job_id), str(unknown_id)) == str(unknown.value)
 
 

@@ -1,0 +1,245 @@
+"""Carriers: created once, replaced when lost, and powerless from then on."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID, uuid4
+
+import pytest
+
+from qpuflow.domain.job import JobState
+from qpuflow.ledger import batches, carriers, leases, results
+from qpuflow.ledger.carriers import Carriage, CarrierLost
+from qpuflow.ledger.database import Ledger
+from tests.ledger.entities import (
+    CARRIER,
+    QPU,
+    begin,
+    finished,
+    hand_over,
+    job_of,
+    rows,
+    scalar,
+    submit,
+    take,
+)
+
+CURRENT = "SELECT number, state, flow_run_id FROM carriers ORDER BY number DESC LIMIT 1"
+
+
+async def outbox(ledger: Ledger) -> list[Carriage]:
+    async with ledger.begin() as session:
+        return await carriers.outbox(session)
+
+
+async def lose(ledger: Ledger, carrier_id: UUID, limit: int = 5) -> None:
+    async with ledger.begin() as session:
+        live = await carriers.live(session) + await carriers.outbox(session)
+        (carriage,) = [one for one in live if one.id == carrier_id]
+        await carriers.lose(session, CARRIER, carriage, "it was killed", limit)
+
+
+async def test_a_new_batch_waits_in_the_outbox_until_its_run_exists(ledger: Ledger) -> None:
+    accepted, run = await submit(ledger), uuid4()
+    (carriage,) = await outbox(ledger)
+    assert (carriage.batch_id, carriage.qpu, carriage.user) == (accepted.batch_id, QPU, "alice")
+    async with ledger.begin() as session:
+        await carriers.created(session, carriage.id, run)
+    assert await outbox(ledger) == []
+    assert await rows(ledger, CURRENT) == [(1, "live", run)]
+
+
+async def test_a_run_may_begin_before_its_creator_has_noted_it(ledger: Ledger) -> None:
+    accepted, run = await submit(ledger), uuid4()
+    (carriage,) = await outbox(ledger)
+    assert await begin(ledger, accepted.batch_id, run) == carriage.id
+    async with ledger.begin() as session:
+        await carriers.created(session, carriage.id, run)
+    assert await rows(ledger, CURRENT) == [(1, "live", run)]
+
+
+async def test_one_of_many_runs_that_begin_at_once_carries(ledger: Ledger) -> None:
+    accepted = await submit(ledger)
+    begun = await asyncio.gather(
+        *(begin(ledger, accepted.batch_id) for _ in range(10)), return_exceptions=True
+    )
+    assert sum(isinstance(one, UUID) for one in begun) == 1
+    assert sum(isinstance(one, CarrierLost) for one in begun) == 9
+
+
+async def test_a_run_that_starts_again_shuts_its_former_process_out(ledger: Ledger) -> None:
+    accepted, run = await submit(ledger), uuid4()
+    former = await begin(ledger, accepted.batch_id, run)
+    await take(ledger, accepted.batch_id)
+    again = await begin(ledger, accepted.batch_id, run)
+    assert again != former
+    for act in (carriers.beat, carriers.require_live):
+        with pytest.raises(CarrierLost):
+            async with ledger.begin() as session:
+                await act(session, former)
+    assert (await job_of(ledger, accepted.job_id)).state is JobState.QUEUED
+    async with ledger.begin() as session:
+        await carriers.beat(session, again)
+
+
+async def test_a_silent_carrier_is_noticed_and_one_that_beats_is_not(ledger: Ledger) -> None:
+    accepted = await submit(ledger)
+    carrier_id = await begin(ledger, accepted.batch_id)
+    await rows(ledger, "UPDATE carriers SET heartbeat_at = now() - interval '1 min' RETURNING 1")
+    async with ledger.begin() as session:
+        assert await carriers.silent(session, 30) == {carrier_id}
+        await carriers.beat(session, carrier_id)
+    async with ledger.begin() as session:
+        assert await carriers.silent(session, 30) == set()
+
+
+async def test_a_run_that_has_not_begun_is_not_silent(ledger: Ledger) -> None:
+    await submit(ledger)
+    (carriage,) = await outbox(ledger)
+    async with ledger.begin() as session:
+        await carriers.created(session, carriage.id, uuid4())
+    async with ledger.begin() as session:
+        assert await carriers.silent(session, 0) == set()
+
+
+async def test_a_replaced_carrier_stores_no_result(ledger: Ledger) -> None:
+    accepted = await submit(ledger)
+    carrier_id = await begin(ledger, accepted.batch_id)
+    (job,) = await take(ledger, accepted.batch_id)
+    await hand_over(ledger, [job])
+    await lose(ledger, carrier_id)
+    done = await finished(ledger, job)
+
+    async def store() -> None:
+        async with ledger.begin() as session:
+            await results.store(ledger, session, CARRIER, [done])
+            await carriers.require_live(session, carrier_id)
+
+    with pytest.raises(CarrierLost):
+        await store()
+    assert await scalar(ledger, "SELECT count(*) FROM results") == 0
+    assert await scalar(ledger, "SELECT count(*) FROM charges") == 0
+
+
+async def test_replacing_a_carrier_waits_for_what_it_is_writing(ledger: Ledger) -> None:
+    accepted = await submit(ledger)
+    carrier_id = await begin(ledger, accepted.batch_id)
+    async with ledger.begin() as session:
+        await carriers.require_live(session, carrier_id)
+        losing = asyncio.create_task(lose(ledger, carrier_id))
+        done, _ = await asyncio.wait([losing], timeout=0.2)
+        assert not done
+    await losing
+
+
+async def test_losing_a_carrier_takes_back_only_what_was_never_handed_over(ledger: Ledger) -> None:
+    accepted = [await submit(ledger) for _ in range(4)]
+    batch_id = accepted[0].batch_id
+    carrier_id = await begin(ledger, batch_id)
+    (waiting,) = await take(ledger, batch_id, 1)
+    await hand_over(ledger, [waiting])
+    (running,) = await take(ledger, batch_id, 1)
+    await rows(
+        ledger, "UPDATE jobs SET state = 'running' WHERE id = :id RETURNING 1", id=running.id
+    )
+    (preparing,) = await take(ledger, batch_id, 1)
+    await lose(ledger, carrier_id)
+    states = [(await job_of(ledger, one.job_id)).state.value for one in accepted]
+    assert states == ["waiting", "running", "queued", "queued"]
+    async with ledger.begin() as session:
+        asked_for = [job.id for job in await batches.handed_over(session, batch_id)]
+    assert asked_for == [waiting.id, running.id]
+    assert preparing.id not in asked_for
+    assert await rows(ledger, CURRENT) == [(2, "pending", None)]
+
+
+async def test_two_who_lose_the_same_carrier_make_one_replacement(ledger: Ledger) -> None:
+    accepted = await submit(ledger)
+    carrier_id = await begin(ledger, accepted.batch_id)
+    async with ledger.begin() as session:
+        (carriage,) = await carriers.live(session)
+
+    async def give_up() -> None:
+        async with ledger.begin() as session:
+            await carriers.lose(session, CARRIER, carriage, "it was killed", 5)
+
+    await asyncio.gather(*(give_up() for _ in range(6)))
+    assert carriage.id == carrier_id
+    assert await rows(ledger, CURRENT) == [(2, "pending", None)]
+
+
+async def test_a_lost_carrier_gives_its_lane_back(ledger: Ledger) -> None:
+    accepted = await submit(ledger)
+    carrier_id = await begin(ledger, accepted.batch_id)
+    async with ledger.begin() as session:
+        assert await leases.acquire(session, QPU, carrier_id, 60)
+    await lose(ledger, carrier_id)
+    assert await scalar(ledger, "SELECT count(*) FROM leases WHERE released_at IS NULL") == 0
+
+
+async def test_after_too_many_carriers_the_jobs_fail_with_the_reason(ledger: Ledger) -> None:
+    accepted = await submit(ledger)
+    for number in (1, 2, 3):
+        assert (await job_of(ledger, accepted.job_id)).state is JobState.QUEUED
+        carrier_id = await begin(ledger, accepted.batch_id)
+        await take(ledger, accepted.batch_id)
+        await lose(ledger, carrier_id, limit=3)
+        assert await scalar(ledger, "SELECT max(number) FROM carriers") == min(number + 1, 3)
+    job = await job_of(ledger, accepted.job_id)
+    assert job.state is JobState.FAILED
+    assert job.reason == "Given up after 3 carriers; the last one: it was killed"
+
+
+@pytest.mark.parametrize("limit", [1, 5])
+async def test_a_batch_left_without_a_carrier_accepts_no_job(ledger: Ledger, limit: int) -> None:
+    """Given up at the limit, or lost with nothing left to do."""
+    accepted = await submit(ledger)
+    carrier_id = await begin(ledger, accepted.batch_id)
+    if limit > 1:
+        await rows(ledger, "UPDATE jobs SET state = 'failed', finished_at = now() RETURNING 1")
+    await lose(ledger, carrier_id, limit)
+    assert (await submit(ledger)).batch_id != accepted.batch_id
+    assert len(await outbox(ledger)) == 1
+
+
+async def test_a_batch_with_unfinished_jobs_and_no_carrier_is_an_orphan(ledger: Ledger) -> None:
+    accepted = await submit(ledger)
+    carrier_id = await begin(ledger, accepted.batch_id)
+    (job,) = await take(ledger, accepted.batch_id)
+    await hand_over(ledger, [job])
+    async with ledger.begin() as session:
+        assert await carriers.orphaned(session) == []
+        await carriers.finish(session, carrier_id)
+    async with ledger.begin() as session:
+        assert await carriers.orphaned(session) == [accepted.batch_id]
+    for _ in range(2):  # two reapers
+        async with ledger.begin() as session:
+            await carriers.replace(session, accepted.batch_id)
+    async with ledger.begin() as session:
+        assert await carriers.orphaned(session) == []
+    assert await rows(ledger, CURRENT) == [(2, "pending", None)]
+
+
+async def test_concurrent_replacements_make_one_carrier(ledger: Ledger) -> None:
+    accepted = await submit(ledger)
+    await rows(ledger, "UPDATE carriers SET state = 'done' RETURNING 1")
+
+    async def replace() -> None:
+        async with ledger.begin() as session:
+            await carriers.replace(session, accepted.batch_id)
+
+    await asyncio.gather(*(replace() for _ in range(8)))
+    assert await scalar(ledger, "SELECT count(*) FROM carriers") == 2
+
+
+async def test_a_carrier_that_was_done_cannot_be_lost(ledger: Ledger) -> None:
+    accepted = await submit(ledger)
+    carrier_id = await begin(ledger, accepted.batch_id)
+    async with ledger.begin() as session:
+        (carriage,) = await carriers.live(session)
+    await take(ledger, accepted.batch_id)
+    async with ledger.begin() as session:
+        await carriers.finish(session, carrier_id)
+    async with ledger.begin() as session:
+        await carriers.lose(session, CARRIER, carriage, "late", 5)
+    assert await rows(ledger, "SELECT number, state FROM carriers") == [(1, "done")]

@@ -105,6 +105,6 @@ def _trial(data: bytes) -> str | None:
         return f"it takes longer than {TRIAL_SECONDS} s"
     except OSError as error:
         raise Unavailable("A QPY file cannot be tried out now", remedy="Try again.") from error
-    if done.returncode < 0:
+    if done.returncode != 0:
         return f"it needs more than {TRIAL_BYTES // 1_000_000:,} MB, or crashes Qiskit"
     return done.stdout.decode(errors="replace")[:300] or None

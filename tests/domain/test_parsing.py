@@ -61,7 +61,7 @@ def test_the_fingerprint_depends_on_text_and_format_alone() -> None:
 
 
 def test_registers_and_loose_bits_keep_names_and_order() -> None:
-    parsed = read(QASM3 + "qubit q;\nbit a;\nbit[2] b;\nbit c;\na = measure q;")
+    parsed = read(QASM3 + "qubit q;\nbit a;\nbit[2] b;\nbit[1] c;\na = measure q;")
     assert parsed.registers == (Register("a", 1), Register("b", 2), Register("c", 1))
 
 
@@ -132,6 +132,16 @@ def test_an_error_names_line_and_column_and_quotes_the_line(
 )
 def test_common_mistakes_have_a_remedy_of_their_own(source: str, remedy: str) -> None:
     assert remedy in str(refused(source))
+
+
+def test_a_panic_of_the_parser_is_an_error_like_any_other() -> None:
+    error = refused(QASM2 + "qreg q[1];\nh q[99999999999999999999];")
+    assert type(error.__cause__).__name__ == "PanicException"
+
+
+def test_a_syntax_error_prints_nothing_by_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    refused(QASM3 + "qubit q; ?\nif (")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_place_in_a_long_line_is_quoted() -> None:

@@ -89,6 +89,14 @@ def test_a_file_that_asks_for_all_memory_does_not_end_this_process() -> None:
     assert "cannot be loaded" in refused(_hungry())
 
 
+def test_a_trial_has_only_so_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qpy_loading, "TRIAL_BYTES", 1)
+    circuit = bell_circuit()
+    for _ in range(40_000):
+        circuit.rx(0.5, 0)
+    assert "cannot be loaded" in refused(qpy_bytes(circuit))
+
+
 def test_a_trial_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qpy_loading, "TRIAL_SECONDS", 0.01)
     circuit = bell_circuit()

@@ -51,7 +51,7 @@ class PluginQpu(QpuBlock):
     credentials: QpuCredentials | None = Field(default=None, title="Credentials")
 
     def driver(self, name: str) -> Driver:
-        from qpuflow.drivers.loading import driver_factory
+        from qpuflow.drivers.loading import load_factory
 
         secrets = self.credentials.get_client() if self.credentials else {}
-        return driver_factory(self.kind)(name, self.settings, secrets)
+        return load_factory(self.kind)(name, self.settings, secrets)

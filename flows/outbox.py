@@ -51,10 +51,15 @@ async def _create(client: PrefectClient, carriage: Carriage) -> UUID:
         parameters={"batch_id": str(carriage.batch_id)},
         idempotency_key=f"carrier-{carriage.id}",
         name=run_name(carriage.qpu, carriage.user, f"batch {str(carriage.batch_id)[:8]}"),
-        tags=[f"qpu:{carriage.qpu}", f"user:{carriage.user}"],
+        tags=run_tags(carriage.qpu, carriage.user),
     )
     return run.id
 
 
 def run_name(qpu: str, user: str, what: str) -> str:
     return f"{qpu} · {user} · {what}"
+
+
+def run_tags(qpu: str, user: str) -> list[str]:
+    """For people to filter by; nothing is decided by them."""
+    return [f"qpu:{qpu}", f"user:{user}"]

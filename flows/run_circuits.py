@@ -15,7 +15,7 @@ from qpuflow.domain.principal import Principal
 from qpuflow.domain.report import JobReport
 from qpuflow.domain.request import JobRequest
 from qpuflow.domain.settings import Settings
-from qpuflow.flows.outbox import run_name
+from qpuflow.flows.outbox import run_name, run_tags
 from qpuflow.flows.resources import default_user, resources
 from qpuflow.flows.run_batch import carry_batch
 from qpuflow.ledger import carriers, jobs, reports
@@ -82,7 +82,8 @@ def _started_by() -> str:
 async def _name(run_id: UUID, qpu: str, user: str, accepted: Accepted) -> None:
     async with get_client() as client:
         name = run_name(qpu, user, f"job {str(accepted.job_id)[:8]}")
-        await client.update_flow_run(run_id, name=name)
+        tags = {*flow_run.get_tags(), *run_tags(qpu, user)}
+        await client.update_flow_run(run_id, name=name, tags=sorted(tags))
 
 
 async def _retry_if_failed(

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from qpuflow.domain.endpoints import find_endpoints
-from qpuflow.domain.errors import InputError, NotFound, Unavailable
+from qpuflow.domain.errors import InputError, NotFound, OperatorNeeded, Unavailable
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.principal import Principal, Role
 from qpuflow.domain.report import JobReport
 from qpuflow.domain.request import JobRequest
 from qpuflow.domain.settings import Settings
 from qpuflow.flows.open_ledger import open_ledger
-from qpuflow.flows.outbox import create_runs
 from qpuflow.ledger import jobs, programs, qpus, reports, results
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.jobs import Accepted
@@ -85,12 +84,16 @@ class Connection:
         return Principal(self.principal.user, project, self.principal.roles, self.principal.via)
 
     async def _carried(self, accepted: Accepted) -> Receipt:
+        # Prefect takes a second to import, and no other call needs it.
         from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        from qpuflow.flows.outbox import create_runs
 
         try:
             with temporary_settings({PREFECT_API_URL: self._prefect_api_url}):
                 await create_runs(self._ledger, accepted.batch_id)
-        except Unavailable as error:
+        except (Unavailable, OperatorNeeded) as error:
+            # The job is written: whatever is wrong with Prefect delays it, and refuses nothing.
             return Receipt(accepted.job_id, accepted.is_new, str(error))
         return Receipt(accepted.job_id, accepted.is_new)
 

@@ -15,6 +15,7 @@ from prefect.exceptions import ObjectAlreadyExists
 
 from qpuflow.blocks import AerQpu, BlockMissing, PluginQpu, QpuBlock, QpuCredentials, load_qpu
 from qpuflow.deployments import prefect_file
+from qpuflow.deployments.stack.plan import SYSTEM_POOL
 from qpuflow.deployments.worker import QpuWorker
 from qpuflow.domain.endpoints import find_endpoints
 from qpuflow.domain.settings import Settings
@@ -23,7 +24,6 @@ from qpuflow.flows.open_ledger import open_ledger
 from qpuflow.ledger import migrate, qpus
 from qpuflow.ledger.database import Ledger
 
-SYSTEM_POOL = "system"
 BLOCK_TYPES: tuple[Any, ...] = (AerQpu, PluginQpu, QpuCredentials)
 
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from qpuflow.client.connection import Connection, connect
 from qpuflow.deployments.cli import tables
 from qpuflow.deployments.cli.context import console, notes
-from qpuflow.deployments.cli.stack import plan_of, show
+from qpuflow.deployments.cli.stack import PLAN, show
 from qpuflow.deployments.stack.control import running_stack
 from qpuflow.domain.admission import requested
 from qpuflow.domain.endpoints import find_endpoints
@@ -29,7 +29,7 @@ async def run_demo(settings: Settings, folder: Path, qpu: str, shots: int, *, ke
     programs = _programs(folder)
     async with AsyncExitStack() as stack:
         if not keep:
-            await stack.enter_async_context(running_stack(settings, plan_of(settings), show))
+            await stack.enter_async_context(running_stack(settings, PLAN, show))
         async with connect(settings) as connection:
             reports = await _run(connection, programs, qpu, shots)
         ui = find_endpoints(settings).ui_url

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from qpuflow.deployments.cli.context import Json, State, console, print_json
 from qpuflow.domain.device import DeviceStatus
-from qpuflow.ledger.qpus import RegisteredQpu
 
 if TYPE_CHECKING:
     from qpuflow.client.connection import Connection
+    from qpuflow.ledger.qpus import RegisteredQpu
 
 
 def add_to(app: typer.Typer) -> None:

@@ -9,15 +9,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from qpuflow.deployments.bring_up import SYSTEM_POOL
 from qpuflow.deployments.cli.context import Json, console, notes, print_json, settings_of
 from qpuflow.deployments.stack.control import run_stack, start_detached, stop_stack
 from qpuflow.deployments.stack.events import Event, Phase
-from qpuflow.deployments.stack.plan import Plan
-from qpuflow.deployments.worker import QpuWorker
+from qpuflow.deployments.stack.plan import WORKER_TYPE, Plan
 from qpuflow.domain.endpoints import find_endpoints, find_record
 from qpuflow.domain.errors import NotFound
-from qpuflow.domain.settings import Settings
 
 COLORS = {
     Phase.READY: "green",
@@ -32,8 +29,7 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def plan_of(settings: Settings) -> Plan:
-    return Plan(pools=(*settings.workers, SYSTEM_POOL), worker_type=QpuWorker.type)
+PLAN = Plan(worker_type=WORKER_TYPE)
 
 
 def show(event: Event) -> None:
@@ -52,7 +48,7 @@ def up(
     if port is not None:
         settings = settings.model_copy(update={"port": port})
     if detach:
-        endpoints = asyncio.run(start_detached(settings, plan_of(settings), show))
+        endpoints = asyncio.run(start_detached(settings, PLAN, show))
         console.print(f"Prefect UI: {endpoints.ui_url}")
         return
 
@@ -61,7 +57,7 @@ def up(
         if event.part == "stack" and event.phase is Phase.READY:
             console.print(f"Prefect UI: {find_endpoints(settings).ui_url}   (Ctrl-C stops)")
 
-    asyncio.run(run_stack(settings, plan_of(settings), announce))
+    asyncio.run(run_stack(settings, PLAN, announce))
 
 
 def down(context: typer.Context) -> None:

@@ -10,6 +10,8 @@ from qpuflow.domain.settings import Settings
 
 SYSTEM_POOL = "system"
 """Where the flows run that belong to no QPU."""
+WORKER_TYPE = "qpu"
+"""Prefect's name for our worker; told here, where nothing of Prefect is imported."""
 
 
 class Plan(BaseModel):

@@ -26,6 +26,7 @@ from prefect.workers.base import (
 )
 from pydantic import Field
 
+from qpuflow.deployments.stack.plan import WORKER_TYPE
 from qpuflow.deployments.worker.engine import PRELOAD
 from qpuflow.deployments.worker.link import EngineLink
 from qpuflow.drivers.forked import ForkedPool
@@ -64,7 +65,7 @@ class QpuWorkerResult(BaseWorkerResult):
 class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
     """Serves one QPU's work pool."""
 
-    type = "qpu"
+    type = WORKER_TYPE
     job_configuration = QpuJobConfiguration
     job_configuration_variables = QpuVariables
     _display_name = "QPU"

@@ -22,7 +22,7 @@ from prefect.exceptions import ObjectNotFound
 
 from qpuflow.domain.principal import service
 from qpuflow.domain.settings import Settings
-from qpuflow.flows.session import open_ledger
+from qpuflow.flows.open_ledger import open_ledger
 from qpuflow.ledger.retention import forget
 
 PAGE = 200
@@ -48,7 +48,7 @@ async def retention() -> dict[str, int]:
 async def forget_runs(before: datetime) -> int:
     """Delete our deployments' runs that ended before then. A run that has not ended stays."""
     chosen = FlowRunFilter(
-        end_time=FlowRunFilterEndTime(before_=before),
+        end_time=FlowRunFilterEndTime.model_validate({"before_": before}),
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(TERMINAL_STATES))),
     )
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[OUR_TAG]))

@@ -141,7 +141,9 @@ async def _delete_files(ledger: Ledger) -> int:
     for start in range(0, len(files), CHUNK):
         chunk = files[start : start + CHUNK]
         async with ledger.begin() as session:
-            await session.execute(select(func.pg_advisory_xact_lock(COLLECTING)))
+            # Not waiting for a backup: behind us everybody who names a file would wait too.
+            if not await session.scalar(select(func.pg_try_advisory_xact_lock(COLLECTING))):
+                return total
             unnamed = await _unnamed(session, chunk)
             total += await asyncio.to_thread(_remove_old, ledger.payloads.url, unnamed)
     return total

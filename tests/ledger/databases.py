@@ -33,7 +33,7 @@ async def template(cluster: postgres.Cluster, name: str) -> AsyncGenerator[str]:
 @asynccontextmanager
 async def copy_of(cluster: postgres.Cluster, original: str) -> AsyncGenerator[str]:
     """The address of a new database with the same content."""
-    name = f"{original}_{next(_numbers)}"
+    name = f"copy_{next(_numbers)}"
     await execute(cluster.url("postgres"), f'CREATE DATABASE "{name}" TEMPLATE "{original}"')
     try:
         yield cluster.url(name)

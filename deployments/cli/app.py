@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Annotated
 
 import typer
@@ -51,6 +52,9 @@ def main() -> None:
         problem = error.errors()[0]
         field = ".".join(str(part) for part in problem["loc"])
         _say(f"Setting {field}: {problem['msg']}", None, f"Mend QPUFLOW_{field.upper()}.")
+        sys.exit(2)
+    except TOMLDecodeError as error:
+        _say(f"qpuflow.toml is no TOML: {error}", None, "Mend the file, or remove it.")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -11,6 +11,7 @@ import typer
 
 from qpuflow.deployments.cli import tables
 from qpuflow.deployments.cli.context import Json, State, console, notes, print_json
+from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.domain.report import JobReport
 
@@ -138,9 +139,15 @@ async def _watched(
 ) -> JobReport:
     from rich.status import Status
 
-    with Status("queued", console=notes) as shown:
-        async for states in connection.watch([job_id], timeout_seconds):
-            shown.update(f"job {str(job_id)[:8]} is {states[job_id].value}")
+    try:
+        with Status("queued", console=notes) as shown:
+            async for states in connection.watch([job_id], timeout_seconds):
+                shown.update(f"job {str(job_id)[:8]} is {states[job_id].value}")
+    except TimeoutError as error:
+        raise Unavailable(
+            f"Job {job_id} has not ended after {timeout_seconds:g} s",
+            remedy=f"It goes on: `qpuflow result {job_id} --wait`.",
+        ) from error
     return await connection.report(job_id)
 
 

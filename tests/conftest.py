@@ -14,6 +14,9 @@ import pytest
 
 from qpuflow.deployments.stack import postgres
 from qpuflow.domain.errors import Unavailable
+from tests.system.fixtures import nowhere, stack
+
+__all__ = ["nowhere", "stack"]  # fixtures of the whole system
 
 _numbers = count(1)
 

@@ -1,0 +1,81 @@
+"""qpus, doctor, logs, env, and where settings come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.system.installation import Installation
+
+
+async def test_qpus_tells_what_there_is(stack: Installation) -> None:
+    found = {qpu["name"]: qpu for qpu in (await stack.run("qpus", "--json")).json}
+    assert {"aer", "aer-heavyhex"} <= set(found)
+    assert found["aer-heavyhex"]["device"]["num_qubits"] == 127
+    assert found["aer"]["device"]["limits"]["max_shots"] > 0
+    assert "aer-heavyhex" in (await stack.run("qpus")).stdout
+
+
+async def test_doctor_finds_nothing_wrong_with_a_running_stack(stack: Installation) -> None:
+    examined = await stack.run("doctor", "--json")
+    assert examined.code == 0, examined
+    subjects = {finding["subject"] for finding in examined.json}
+    assert {"Python", "Home", "Embedded PostgreSQL", "Ledger", "Prefect"} <= subjects
+
+
+async def test_doctor_says_that_nothing_runs_and_what_to_do(nowhere: Installation) -> None:
+    examined = await nowhere.run("doctor")
+    assert examined.code == 1
+    assert "qpuflow up" in examined.stdout
+    assert "Traceback" not in examined.stdout + examined.stderr
+
+
+async def test_logs_are_those_of_the_part_asked_for(stack: Installation) -> None:
+    shown = await stack.run("logs", "prefect-server", "--lines", 5)
+    assert shown.code == 0
+    assert "prefect-server" in shown.stdout
+    assert "supervisor" not in shown.stdout.splitlines()[0]
+    unknown = await stack.run("logs", "coffee-machine")
+    assert unknown.code == 2
+    assert "prefect-server" in unknown.message, "the known ones are not named"
+
+
+async def test_env_points_prefects_own_command_at_the_stack(stack: Installation) -> None:
+    lines = (await stack.run("env")).stdout.splitlines()
+    assert f"export PREFECT_API_URL={stack.endpoints.prefect_api_url}" in lines
+    assert f"export QPUFLOW_HOME={stack.home}" in lines
+
+
+async def test_a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default(
+    stack: Installation, tmp_path: Path
+) -> None:
+    (tmp_path / "qpuflow.toml").write_text(f'home = "{tmp_path / "from-file"}"\n')
+    here = Installation(tmp_path / "from-environment")
+
+    async def home(*flags: object, **environment: str) -> str:
+        shown = await here.run(*flags, "down", cwd=tmp_path, **environment)
+        return shown.stdout.split()[-1]
+
+    assert await home("--home", tmp_path / "from-flag") == str(tmp_path / "from-flag")
+    assert await home() == str(tmp_path / "from-environment")
+    unset = (
+        "import os, sys; del os.environ['QPUFLOW_HOME']; sys.argv = ['qpuflow', 'down']; "
+        "from qpuflow.deployments.cli import main; main()"
+    )
+    from_file = await here.python(unset, cwd=tmp_path)
+    assert from_file.stdout.split()[-1] == str(tmp_path / "from-file")
+    (tmp_path / "qpuflow.toml").unlink()
+    default = await here.python(unset, cwd=tmp_path, HOME=str(tmp_path / "login"))
+    assert default.stdout.split()[-1] == str(tmp_path / "login" / ".qpuflow")
+
+
+async def test_a_setting_that_makes_no_sense_is_named(nowhere: Installation) -> None:
+    refused = await nowhere.run("jobs", QPUFLOW_PORT="many")
+    assert refused.code == 2
+    assert "QPUFLOW_PORT" in refused.message
+
+
+async def test_a_file_that_is_no_toml_is_named(nowhere: Installation, tmp_path: Path) -> None:
+    (tmp_path / "qpuflow.toml").write_text("home = \n")
+    refused = await nowhere.run("jobs", cwd=tmp_path)
+    assert refused.code == 2
+    assert "qpuflow.toml" in refused.message

@@ -1,0 +1,74 @@
+"""Every program in ``examples/`` through the whole system."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.examples.expectations import EXAMPLES, EXPECTATIONS
+from tests.system.installation import Installation
+
+PROGRAMS = sorted(EXAMPLES / f"{name}.qasm" for name in EXPECTATIONS)
+SHOTS = 4000
+FEW_OUTCOMES = (
+    *("bell", "bernstein-vazirani", "deutsch-jozsa", "ghz-20", "grover", "repetition-code"),
+    *("teleportation", "two-registers", "w-state"),
+)
+"""Programs whose outcomes noise spreads, and does not hide."""
+
+
+async def submitted(stack: Installation, qpu: str, out: Path) -> Any:
+    """All of them as one job; its report, its datasets in `out`."""
+    job = ("--qpu", qpu, "--shots", SHOTS, "--seed", 11, "--wait", "--json")
+    report = (await stack.run("submit", *PROGRAMS, *job, timeout_seconds=170)).json
+    written = await stack.run("result", report["job_id"], "--netcdf", out)
+    assert written.code == 0, written
+    return report
+
+
+@pytest.fixture(scope="module")
+async def folder(stack: Installation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Has a folder with results for each QPU."""
+    out = tmp_path_factory.mktemp("examples")
+    await asyncio.gather(*(submitted(stack, qpu, out / qpu) for qpu in ("aer", "aer-heavyhex")))
+    return out
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+def test_it_gives_its_expected_outcome_on_the_ideal_simulator(path: Path, folder: Path) -> None:
+    import xarray as xr
+
+    with xr.open_dataset(folder / "aer" / f"{path.stem}.nc", engine="h5netcdf") as dataset:
+        EXPECTATIONS[path.stem](dataset)
+
+
+@pytest.mark.parametrize("name", FEW_OUTCOMES)
+def test_it_is_recognised_on_a_noisy_device_that_had_to_route_it(name: str, folder: Path) -> None:
+    ideal, noisy = (counts(folder / qpu / f"{name}.nc") for qpu in ("aer", "aer-heavyhex"))
+    assert 0.5 < fidelity(ideal, noisy) < 0.9999
+
+
+def test_every_program_has_a_result_on_the_noisy_device(folder: Path) -> None:
+    for path in PROGRAMS:
+        seen = counts(folder / "aer-heavyhex" / f"{path.stem}.nc")
+        assert sum(seen.values()) == SHOTS, path.stem
+
+
+def counts(file: Path) -> dict[str, int]:
+    import xarray as xr
+
+    from qpuflow.domain.result import counts_of
+
+    with xr.open_dataset(file, engine="h5netcdf") as dataset:
+        return counts_of(dataset)
+
+
+def fidelity(one: Mapping[str, int], other: Mapping[str, int]) -> float:
+    """Hellinger's: 1 for equal distributions, 0 for disjoint ones."""
+    total = sum(math.sqrt(one[outcome] * other.get(outcome, 0)) for outcome in one)
+    return (total / SHOTS) ** 2

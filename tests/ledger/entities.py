@@ -8,9 +8,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 
 from qpuflow.domain.device import Device, Limits
+from qpuflow.domain.executable import Executable, Register
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.principal import Principal, service
 from qpuflow.domain.request import JobRequest, Program, ProgramFormat
+from qpuflow.domain.result import dataset_of
 from qpuflow.ledger import batches, carriers, events, intents, jobs, programs, qpus, results
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.dataset_codec import MEDIA_TYPE, encode
@@ -88,10 +90,9 @@ async def hand_over(ledger: Ledger, taken: list[Job]) -> None:
 
 
 async def finished(ledger: Ledger, job: Job, seconds: float = 0.5) -> Finished:
-    import xarray as xr
-
-    dataset = encode(xr.Dataset({"counts": ("outcome", [4, 6])}, attrs={"job": str(job.id)}))
-    stored = await ledger.payloads.keep(dataset, MEDIA_TYPE)
+    executable = Executable("coin", b"", (Register("c", 1),))
+    dataset = dataset_of(executable, 10, [{"0": 4, "1": 6}], job=str(job.id))
+    stored = await ledger.payloads.keep(encode(dataset), MEDIA_TYPE)
     return Finished(job, [stored], [], seconds, 0.0, "qpu-seconds", {"wait_seconds": 0.1})
 
 

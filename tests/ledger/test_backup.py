@@ -62,15 +62,13 @@ class Installation:
 
 
 @pytest.fixture
-async def old(
-    ledger_url: str, fresh_database_url: str, tmp_path: Path
-) -> AsyncGenerator[Installation]:
+async def old(ledger_url: str, fresh_database_url: str, tmp_path: Path) -> Installation:
     await databases.execute(fresh_database_url, "CREATE TABLE flow_run (name text)")
     await databases.execute(fresh_database_url, "INSERT INTO flow_run VALUES ('first')")
     installation = Installation(ledger_url, fresh_database_url, tmp_path / "old")
     async with installation.open() as ledger:
         await register(ledger)
-    yield installation
+    return installation
 
 
 @pytest.fixture
@@ -223,18 +221,30 @@ async def test_a_ledger_at_work_is_not_overwritten_at_all(old: Installation, fil
         await old.restore(file, overwrite=True)
 
 
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def cut_off(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 3])
+
+
+def mode(file: Path) -> int:
+    return file.stat().st_mode & 0o777
+
+
 async def test_a_damaged_archive_changes_nothing(
     old: Installation, new: Installation, file: Path
 ) -> None:
     async with old.open() as ledger:
         await complete(ledger, source=LARGE)
         await old.backup(file)
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
+    flip_a_bit(file)
     with pytest.raises(InputError, match="damaged"):
         await new.restore(file)
-    file.write_bytes(content[: len(content) // 3])
+    cut_off(file)
     with pytest.raises(InputError, match="damaged"):
         await new.restore(file)
     async with new.open() as ledger:
@@ -245,7 +255,7 @@ async def test_the_archive_is_for_its_owner_only_and_leaves_nothing_beside_it(
     old: Installation, file: Path
 ) -> None:
     await old.backup(file)
-    assert file.stat().st_mode & 0o777 == 0o600
+    assert mode(file) == 0o600
     assert [path.name for path in file.parent.iterdir() if path.is_file()] == [file.name]
     assert not list(file.parent.glob(".backup*"))
     with tarfile.open(file) as archive:

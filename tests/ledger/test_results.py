@@ -44,7 +44,7 @@ async def test_a_result_comes_with_its_charge_state_and_event(ledger: Ledger) ->
     async with ledger.begin() as session:
         (dataset,) = await results.read(ledger, session, job.id)
         last = (await events.history(session, job.id))[-1]
-    assert dataset["counts"].values.tolist() == [4, 6]
+    assert dataset["counts"].values.tolist() == [[4, 6]]
     assert dataset.attrs["job"] == str(job.id)
     assert last.to_state == "completed"
     stored = await job_of(ledger, job.id)

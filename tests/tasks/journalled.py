@@ -1,0 +1,170 @@
+"""A QPU with outside effects that writes every execution down, and misbehaves on demand.
+
+The journal is the far side's own record: it survives whoever drives the QPU, and it is what a
+test counts executions by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any
+
+from qpuflow.domain.device import Device, Gate, Limits
+from qpuflow.domain.errors import InputError, OutcomeUnknown, Refused, Unavailable
+from qpuflow.domain.estimate import Estimate
+from qpuflow.domain.executable import Executable
+from qpuflow.domain.result import dataset_of
+from qpuflow.drivers.base import Outcome, RemoteState, RemoteStatus, Ticket, Usage
+
+NAME = "journalled"
+
+
+class Crash(BaseException):
+    """The process that drives the QPU is killed here: nothing after this line runs."""
+
+
+class Mischief(Enum):
+    """What goes wrong with the next submission."""
+
+    REFUSE = auto()
+    REJECT = auto()
+    """The program itself is refused for good."""
+    LOSE_REPLY = auto()
+    """Accepted, and the answer never arrives."""
+    LOSE_REQUEST = auto()
+    """Never arrives, and neither does an answer."""
+    CRASH_BEFORE = auto()
+    CRASH_AFTER = auto()
+    HANG = auto()
+    """Accepted, and it runs until it is cancelled."""
+    FAIL = auto()
+    """Accepted, and the QPU reports a failure."""
+    GARBLE = auto()
+    """Accepted, and the result cannot be decoded."""
+
+
+class JournalledQpu:
+    """A driver. `mischief` says what happens to each of the next submissions, in order."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self.mischief: deque[Mischief | None] = deque()
+        self.deaf = False
+        """It answers no questions about what it accepted."""
+        self.unavailable_watches = 0
+        self.unavailable_cancels = 0
+        self._cancelled: dict[str, asyncio.Event] = {}
+
+    @property
+    def device(self) -> Device:
+        return Device(
+            name=NAME,
+            num_qubits=3,
+            gates=tuple(Gate(name=name) for name in ("rz", "sx", "x", "cx", "measure", "reset")),
+            limits=Limits(max_qubits=3, max_shots=1000),
+            outside_effects=True,
+        )
+
+    def executions(self) -> list[dict[str, Any]]:
+        """Every execution that ever began, the oldest first."""
+        if not self._journal.exists():
+            return []
+        return [json.loads(line) for line in self._journal.read_text().splitlines()]
+
+    async def describe(self) -> Device:
+        return self.device
+
+    async def submit(self, executables: Sequence[Executable], shots: int, token: str) -> Ticket:
+        """It does not look whether it knows the token: whoever submits twice executes twice."""
+        await asyncio.sleep(0)
+        mischief = self.mischief.popleft() if self.mischief else None
+        match mischief:
+            case Mischief.REFUSE:
+                raise Refused("Busy")
+            case Mischief.REJECT:
+                raise InputError("No such gate here")
+            case Mischief.LOSE_REQUEST:
+                raise OutcomeUnknown("No answer")
+            case Mischief.CRASH_BEFORE:
+                raise Crash
+            case _:
+                ticket = self._accept(executables, shots, token, mischief)
+        match mischief:
+            case Mischief.LOSE_REPLY:
+                raise OutcomeUnknown("No answer")
+            case Mischief.CRASH_AFTER:
+                raise Crash
+            case _:
+                return ticket
+
+    def _accept(
+        self, executables: Sequence[Executable], shots: int, token: str, mischief: Mischief | None
+    ) -> Ticket:
+        entry = {
+            "token": token,
+            "id": f"run-{len(self.executions())}",
+            "programs": [executable.name for executable in executables],
+            "shots": shots,
+            "mischief": mischief.name if mischief else None,
+        }
+        with self._journal.open("a") as journal:
+            journal.write(json.dumps(entry) + "\n")
+        return Ticket(entry["id"], token, {"programs": len(executables)})
+
+    async def find(self, token: str) -> Ticket | None:
+        if self.deaf:
+            raise OutcomeUnknown("Nobody answers")
+        for entry in self.executions():
+            if entry["token"] == token:
+                return Ticket(entry["id"], token, {"programs": len(entry["programs"])})
+        return None
+
+    def _entry(self, ticket: Ticket) -> dict[str, Any]:
+        return next(entry for entry in self.executions() if entry["id"] == ticket.id)
+
+    async def watch(self, ticket: Ticket) -> AsyncIterator[RemoteStatus]:
+        if self.unavailable_watches:
+            self.unavailable_watches -= 1
+            raise Unavailable("The link is down")
+        yield RemoteStatus(RemoteState.RUNNING)
+        match self._entry(ticket)["mischief"]:
+            case "HANG":
+                await self._cancellation(ticket).wait()
+                yield RemoteStatus(RemoteState.CANCELLED, "Cancelled on the QPU")
+            case "FAIL":
+                yield RemoteStatus(RemoteState.FAILED, "The fridge is warm")
+            case _:
+                yield RemoteStatus(RemoteState.COMPLETED)
+
+    async def fetch(self, ticket: Ticket) -> Outcome:
+        entry = self._entry(ticket)
+        if entry["mischief"] == "GARBLE":
+            raise ValueError("unexpected bytes")
+        datasets = tuple(
+            dataset_of(Executable(name, b"", ()), entry["shots"], [{"0": entry["shots"]}])
+            for name in entry["programs"]
+        )
+        return Outcome(datasets, Usage(seconds=0.5))
+
+    async def cancel(self, ticket: Ticket) -> None:
+        if self.unavailable_cancels:
+            self.unavailable_cancels -= 1
+            raise Unavailable("The link is down")
+        self._cancellation(ticket).set()
+
+    def _cancellation(self, ticket: Ticket) -> asyncio.Event:
+        return self._cancelled.setdefault(ticket.id, asyncio.Event())
+
+    async def estimate(self, executables: Sequence[Executable], shots: int) -> Estimate:
+        raise NotImplementedError
+
+    async def calibration(self) -> Mapping[str, Any]:
+        return {}
+
+    async def close(self) -> None:
+        return None

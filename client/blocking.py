@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from typing import TypeVar
-
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from qpuflow.client.connection import Connection, connect
 from qpuflow.domain.settings import Settings
 
 T = TypeVar("T")
 
-_open = ExitStack()
-"""Held for the life of the process; its daemon thread ends with it."""
+_open: list[AbstractAsyncContextManager[Connection]] = []
+"""Held, since a context that is collected as garbage closes its connection."""
 
 
 def call(action: Callable[[Connection], Awaitable[T]]) -> T:
     connection = _connection(Settings())  # pyright: ignore[reportArgumentType]  frozen, so hashable
-    return _portal().call(action, connection)
-
-
-@lru_cache(maxsize=1)
-def _portal() -> BlockingPortal:
-    """One thread with one event loop for the whole process; a notebook's own loop is busy."""
-    return _open.enter_context(start_blocking_portal(name="qpuflow-client"))
+    return _await(action(connection))
 
 
 @lru_cache(maxsize=4)
 def _connection(settings: Settings) -> Connection:
-    """Kept open: connecting costs more than most calls."""
-    return _open.enter_context(_portal().wrap_async_context_manager(connect(settings)))
+    """Kept open until the process ends: connecting costs more than most calls."""
+    opened = connect(settings)
+    _open.append(opened)
+    return _await(opened.__aenter__())
+
+
+def _await(work: Awaitable[T]) -> T:
+    async def awaited() -> T:
+        return await work
+
+    return asyncio.run_coroutine_threadsafe(awaited(), _loop()).result()
+
+
+@lru_cache(maxsize=1)
+def _loop() -> asyncio.AbstractEventLoop:
+    """One for the process, in a thread of its own: a notebook's own loop is busy.
+
+    The thread is a daemon. Any other, an executor's or a portal's, would be waited for when the
+    interpreter exits, for ever.
+    """
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="qpuflow-client", daemon=True).start()
+    return loop

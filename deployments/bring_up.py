@@ -16,7 +16,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from qpuflow.blocks import AerQpu, BlockMissing, PluginQpu, QpuBlock, QpuCredentials, load_qpu
 from qpuflow.deployments import prefect_file
 from qpuflow.deployments.stack.plan import SYSTEM_POOL
-from qpuflow.deployments.worker import QpuWorker
+from qpuflow.deployments.worker.worker import QpuWorker
 from qpuflow.domain.endpoints import find_endpoints
 from qpuflow.domain.settings import Settings
 from qpuflow.drivers.aer.settings import AerSettings, Noise

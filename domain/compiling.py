@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from qiskit.transpiler import PassManager, Target
 
 
+MODULES = ("qiskit.qasm2", "qiskit.qasm3", "qiskit.qpy", "qiskit.transpiler")
+"""What a process that compiles should have imported before it is asked to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """The pieces of an `Executable` that do not depend on how it is run.

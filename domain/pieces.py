@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from qpuflow.domain.compiling import Compiled, compile_circuit
@@ -62,16 +62,26 @@ def compile_program(program: Program, device: Device, options: JobOptions) -> li
     from qpuflow.domain.observables import plan
     from qpuflow.domain.parsing import parse
 
-    planned = plan(parse(program, vetted=True).circuit, program.observables)
+    parsed = parse(program, vetted=True)
+    planned = plan(parsed.circuit, program.observables)
     constants = None if planned.constants is None else dict(planned.constants)
     return [
         Piece(
-            compile_circuit(circuit, device, options.optimization_level, options.seed),
+            _named(
+                compile_circuit(circuit, device, options.optimization_level, options.seed),
+                parsed.registers,
+            ),
             terms,
             constants if index == 0 else None,
         )
         for index, (circuit, terms) in enumerate(zip(planned.circuits, planned.terms, strict=True))
     ]
+
+
+def _named(compiled: Compiled, registers: Sequence[Register]) -> Compiled:
+    """The registers by the names that the program's text gives them; added ones keep theirs."""
+    added = compiled.registers[len(registers) :]
+    return replace(compiled, registers=(*registers, *added))
 
 
 def combine(pieces: Sequence[Piece], datasets: Sequence[xr.Dataset]) -> xr.Dataset:

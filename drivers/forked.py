@@ -14,47 +14,33 @@ and a busy child keeps itself and its server alive after the parent was killed.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
-import json
 import os
 import pickle
 import signal
 import socket
-import subprocess
-import sys
-import threading
 import weakref
 from collections.abc import Callable, Sequence
-from functools import cache
-from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from qpuflow.domain.errors import Unavailable
+from qpuflow.drivers.fork_servers import ForkServer, server_with
 from qpuflow.drivers.forkserver import HEADER, STATUS
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-
-_SERVE = """
-import json, sys
-sys.path[:] = json.loads(sys.argv[1])
-from qpuflow.drivers.forkserver import main
-main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
-"""
 
 
 class ForkedPool:
     """At most `size` children (per event loop), forked when first needed and then kept.
 
     `preload` names the modules that every child finds imported. Importing happens once per
-    process for equal `preload` and `threads`, however many pools come and go. `threads` bounds
-    the threads of linear algebra in a child. Functions and arguments are pickled: a function must
-    be importable by name. May be used from any event loop and any thread.
+    process for the same modules, however many pools come and go. Functions and arguments are
+    pickled: a function must be importable by name. May be used from any event loop and any thread.
     """
 
-    def __init__(self, preload: Sequence[str] = (), size: int = 2, threads: int = 1) -> None:
-        self._server = _server(tuple(preload), threads)
+    def __init__(self, preload: Sequence[str] = (), size: int = 2) -> None:
+        self._server = server_with(preload)
         self._size = size
         self._idle: list[_Child] = []
         self._busy: set[_Child] = set()
@@ -112,67 +98,6 @@ class ForkedPool:
         return await _Child.fork(self._server)
 
 
-@cache
-def _server(preload: tuple[str, ...], threads: int) -> _Server:
-    server = _Server(preload, threads)
-    atexit.register(server.stop)
-    return server
-
-
-class _Server:
-    """The fork server's process, started when first needed and again when it died."""
-
-    def __init__(self, preload: tuple[str, ...], threads: int) -> None:
-        self._preload = preload
-        self._threads = str(threads)
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
-        self._owner = 0
-
-    def fork(self, work: socket.socket, status: socket.socket) -> None:
-        with self._lock:
-            control = self._running()
-            try:
-                socket.send_fds(control, [b"f"], [work.fileno(), status.fileno()])
-            except OSError as error:
-                raise Unavailable("The fork server does not answer", remedy="Try again.") from error
-
-    def stop(self) -> None:
-        with self._lock:
-            self._stop()
-
-    def _running(self) -> socket.socket:
-        alive = self._process is not None and self._process.poll() is None
-        if self._control is None or self._owner != os.getpid() or not alive:
-            self._stop()
-            self._control = self._start()
-        return self._control
-
-    def _start(self) -> socket.socket:
-        ours, theirs = socket.socketpair()
-        path = json.dumps([place or str(Path.cwd()) for place in sys.path])
-        with theirs:
-            here = (path, str(theirs.fileno()), str(os.getpid()))
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-                [sys.executable, "-c", _SERVE, *here, *self._preload],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, "OPENBLAS_NUM_THREADS": self._threads},
-            )
-        self._owner = os.getpid()
-        return ours
-
-    def _stop(self) -> None:
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-        if self._process is not None and self._owner == os.getpid():
-            self._process.kill()
-            self._process.wait()
-        self._process = None
-
-
 class _Child:
     """One forked process. Not shared: whoever took it from the pool has it alone."""
 
@@ -183,7 +108,7 @@ class _Child:
         self._pidfd: int | None = None
 
     @classmethod
-    async def fork(cls, server: _Server) -> _Child:
+    async def fork(cls, server: ForkServer) -> _Child:
         work, far_work = socket.socketpair()
         status, far_status = socket.socketpair()
         child = cls(work, status)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 
 from qpuflow.blocks import load_qpu
+from qpuflow.domain.compiling import MODULES
 from qpuflow.domain.request import digest
 from qpuflow.domain.settings import Settings
 from qpuflow.drivers.base import Driver
@@ -16,8 +17,6 @@ from qpuflow.flows.open_ledger import open_ledger
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.qpus import RegisteredQpu
 
-COMPILER_MODULES = ("qiskit.qasm2", "qiskit.qasm3", "qiskit.qpy", "qiskit.transpiler")
-
 
 class Resources:
     """Open connections. A driver is kept for as long as its block says the same."""
@@ -25,7 +24,7 @@ class Resources:
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self.settings = settings
         self.ledger = ledger
-        self.compilers = ForkedPool(COMPILER_MODULES, size=os.cpu_count() or 1)
+        self.compilers = ForkedPool(MODULES, size=os.cpu_count() or 1)
         self._drivers: dict[str, tuple[str, Driver]] = {}
         self._retired: list[Driver] = []
         """Replaced, but jobs may still wait on them."""

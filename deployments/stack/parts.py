@@ -20,8 +20,10 @@ from qpuflow.deployments.stack.ports import HOST
 from qpuflow.deployments.stack.prefect_api import PrefectApi
 from qpuflow.deployments.stack.processes import Preloader, dying_with_us, spawn
 from qpuflow.deployments.stack.request import Request
+from qpuflow.deployments.worker.modules import PRELOAD
 from qpuflow.domain.endpoints import Endpoints, endpoints
 from qpuflow.domain.settings import Settings
+from qpuflow.drivers.fork_servers import ONE_THREAD
 
 LEDGER, PREFECT = "qpuflow", "prefect"
 POSTGRES, SERVER, BRING_UP = "postgres", "prefect-server", "bring-up"
@@ -34,15 +36,17 @@ PREFECT_COMMAND = "qpuflow.deployments.stack.prefect_command"
 WORKER_MODULES = (
     "prefect.cli.worker",
     "prefect.client.orchestration",
-    "prefect.workers.process",
     "qpuflow.blocks",
+    "qpuflow.deployments.worker",
+    *PRELOAD,
 )
 WORKER = {
-    "PREFECT_WORKER_QUERY_SECONDS": "1",
+    # Events wake the worker; this is for the one that is missed.
+    "PREFECT_WORKER_QUERY_SECONDS": "5",
     "PREFECT_WORKER_PREFETCH_SECONDS": "0",
     "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
 }
-QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+QUIET = {**ONE_THREAD, "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 
 
 @dataclass(frozen=True)

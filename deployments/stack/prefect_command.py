@@ -11,6 +11,12 @@ def main() -> None:
     gc.disable()
     if sys.argv[1] == "server":
         import_module("prefect.server.api.server")
+    if sys.argv[1] == "worker":
+        from qpuflow.deployments.worker.modules import PRELOAD
+        from qpuflow.drivers.fork_servers import prefork
+
+        # Now, while there is one thread, and everything was imported by whom we were forked from.
+        prefork(PRELOAD)
     from prefect.cli import app
 
     # What is imported stays; collecting it over and over again costs a server in use, too.

@@ -1,5 +1,1 @@
-"""The Prefect worker type ``qpu``. Prefect loads this package itself (``prefect.collections``)."""
-
-from qpuflow.deployments.worker.worker import QpuWorker
-
-__all__ = ["QpuWorker"]
+"""The Prefect worker type ``qpu``; the class is in `qpuflow.deployments.worker.worker`."""

@@ -19,21 +19,15 @@ from prefect.flow_engine import run_flow
 from prefect.flows import Flow, load_flow_from_entrypoint
 
 from qpuflow.deployments.worker.messages import Answer, Order, Verb, line
+from qpuflow.deployments.worker.modules import NUMERICAL
 from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.principal import service
 from qpuflow.domain.settings import Settings
+from qpuflow.drivers.fork_servers import prefork
 from qpuflow.flows.reap import take_back
 from qpuflow.flows.resources import Resources, acting_as, keep_resources
 from qpuflow.ledger import batches, jobs
 
-PRELOAD = (
-    "qpuflow.deployments.worker.engine",
-    "qpuflow.flows.run_batch",
-    "qpuflow.flows.run_circuits",
-    "prefect.engine",
-    "xarray",
-)
-"""Imported once, before the fork."""
 CANCEL_SECONDS = 2.0
 """How long the QPU may take to end a cancelled job before its run is ended without it."""
 LOOK_SECONDS = 0.05
@@ -45,6 +39,8 @@ _log = logging.getLogger("prefect.qpuflow.engine")
 
 def serve(socket_path: str) -> None:
     """Work for the worker that listens there, until it hangs up."""
+    # Compiling and simulating in children of a copy of this process: no import ever again.
+    prefork(NUMERICAL)
     asyncio.run(_serve(socket_path))
 
 

@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 from uuid import UUID
 
-from qpuflow.deployments.worker.engine import serve
 from qpuflow.deployments.worker.messages import Answer, Order, Verb, line
 from qpuflow.domain.errors import Unavailable
 from qpuflow.drivers.forked import ForkedPool
@@ -83,7 +82,7 @@ class EngineLink:
         path = str(folder / "engine")
         server = await asyncio.start_unix_server(accept, path)
         try:
-            process = asyncio.create_task(self._pool.run(serve, path))
+            process = asyncio.create_task(self._pool.run(_serve, path))
             await asyncio.wait([process, connected], return_when=asyncio.FIRST_COMPLETED)
             if process.done():
                 await process
@@ -114,3 +113,10 @@ class EngineLink:
         if self._writer is None:
             raise Unavailable("The engine is not running")
         self._writer.write(line(order))
+
+
+def _serve(path: str) -> None:
+    """Runs in the engine's process, which has the module; the worker itself does without it."""
+    from qpuflow.deployments.worker.engine import serve
+
+    serve(path)

@@ -27,8 +27,8 @@ from prefect.workers.base import (
 from pydantic import Field
 
 from qpuflow.deployments.stack.plan import WORKER_TYPE
-from qpuflow.deployments.worker.engine import PRELOAD
 from qpuflow.deployments.worker.link import EngineLink
+from qpuflow.deployments.worker.modules import PRELOAD
 from qpuflow.drivers.forked import ForkedPool
 
 EVENTS = "prefect.flow-run."

@@ -70,7 +70,7 @@ class AerDriver:
         self._device = device_of(name, self._settings)
         self._threads = max(1, (os.cpu_count() or 1) // self._settings.lanes)
         # One child more than lanes: estimates are made while every lane simulates.
-        self._pool = ForkedPool(PRELOAD, self._settings.lanes + 1, self._threads)
+        self._pool = ForkedPool(PRELOAD, self._settings.lanes + 1)
         self._lanes = asyncio.Semaphore(self._settings.lanes)
         self._runs: dict[str, _Run] = {}
 

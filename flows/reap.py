@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 from prefect import flow
@@ -13,6 +14,7 @@ from prefect.states import Crashed
 from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal, service
 from qpuflow.domain.settings import Settings
+from qpuflow.flows import abandoned
 from qpuflow.flows.holders import is_gone
 from qpuflow.flows.outbox import create_runs
 from qpuflow.flows.resources import resources
@@ -36,6 +38,8 @@ async def reap() -> int:
 async def take_back(ledger: Ledger, settings: Settings) -> int:
     """As `reap`, for whoever has a ledger open already."""
     principal = service("reaper")
+    async with get_client() as client:
+        taken = await abandoned.claimed(client)
     async with ledger.begin() as session:
         live = await carriers.live(session)
         silent = await carriers.silent(session, settings.lost_after_seconds)
@@ -48,6 +52,9 @@ async def take_back(ledger: Ledger, settings: Settings) -> int:
                 await _replace(ledger, settings, principal, carriage, reason, runs)
                 await _agree(client, carriage, runs, reason)
                 replaced += 1
+        held = {one.flow_run_id for one in live if one.flow_run_id and one.holder}
+        silence = timedelta(seconds=settings.lost_after_seconds)
+        await abandoned.offer_again(client, taken, held, silence)
     async with ledger.begin() as session:
         for batch_id in await carriers.orphaned(session):
             await carriers.replace(session, batch_id)

@@ -145,7 +145,7 @@ async def test_a_database_that_does_not_answer_is_named_without_its_password(
         "QPUFLOW_DATABASE_URL": "postgresql://someone:s3cret@127.0.0.1:9/qpuflow",
         "QPUFLOW_PREFECT_API_URL": "http://127.0.0.1:9/api",
     }
-    answer = await nowhere.run("jobs", **elsewhere)
+    answer = await nowhere.run("jobs", environment=elsewhere)
     assert answer.code == 3, answer
     assert "127.0.0.1" in answer.message
     assert "s3cret" not in answer.message

@@ -52,7 +52,7 @@ async def test_a_flag_wins_over_the_environment_that_over_the_file_that_over_the
     here = Installation(tmp_path / "from-environment")
 
     async def home(*flags: object, **environment: str) -> str:
-        shown = await here.run(*flags, "down", cwd=tmp_path, **environment)
+        shown = await here.run(*flags, "down", cwd=tmp_path, environment=environment)
         return shown.stdout.split()[-1]
 
     assert await home("--home", tmp_path / "from-flag") == str(tmp_path / "from-flag")
@@ -64,12 +64,12 @@ async def test_a_flag_wins_over_the_environment_that_over_the_file_that_over_the
     from_file = await here.python(unset, cwd=tmp_path)
     assert from_file.stdout.split()[-1] == str(tmp_path / "from-file")
     (tmp_path / "qpuflow.toml").unlink()
-    default = await here.python(unset, cwd=tmp_path, HOME=str(tmp_path / "login"))
+    default = await here.python(unset, cwd=tmp_path, environment={"HOME": str(tmp_path / "login")})
     assert default.stdout.split()[-1] == str(tmp_path / "login" / ".qpuflow")
 
 
 async def test_a_setting_that_makes_no_sense_is_named(nowhere: Installation) -> None:
-    refused = await nowhere.run("jobs", QPUFLOW_PORT="many")
+    refused = await nowhere.run("jobs", environment={"QPUFLOW_PORT": "many"})
     assert refused.code == 2
     assert "QPUFLOW_PORT" in refused.message
 

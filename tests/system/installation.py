@@ -6,9 +6,10 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import asyncpg
@@ -65,11 +66,11 @@ class Installation:
         *arguments: object,
         cwd: Path | None = None,
         timeout_seconds: float = 120.0,
-        **environment: str,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> Answer:
         """`qpuflow ARGUMENTS...` in a process of its own."""
         return await self.python(
-            COMMAND, *arguments, cwd=cwd, timeout_seconds=timeout_seconds, **environment
+            COMMAND, *arguments, cwd=cwd, timeout_seconds=timeout_seconds, environment=environment
         )
 
     async def python(
@@ -78,7 +79,7 @@ class Installation:
         *arguments: object,
         cwd: Path | None = None,
         timeout_seconds: float = 120.0,
-        **environment: str,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> Answer:
         """A Python program in this installation's environment."""
         known = {name: value for name, value in os.environ.items() if "QPUFLOW_" not in name}
@@ -172,7 +173,7 @@ class Installation:
 
 
 async def eventually(
-    condition: Callable[[], Awaitable[T]], what: str, timeout_seconds: float = 60.0
+    condition: Callable[[], Awaitable[T | None]], what: str, timeout_seconds: float = 60.0
 ) -> T:
     """The condition's first true value. Parts that restart meanwhile are borne with."""
     loop = asyncio.get_running_loop()

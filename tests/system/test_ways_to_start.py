@@ -114,7 +114,7 @@ async def by_python(stack: Installation) -> str:
     """The shell lines of `qpuflow env`, then a call of the flow. Returns the run's id."""
     lines = (await stack.run("env")).stdout.splitlines()
     exported = dict(shlex.split(line)[1].split("=", 1) for line in lines)
-    answer = await stack.python(PYTHON_CALL, json.dumps(bell(qpu="aer")), **exported)
+    answer = await stack.python(PYTHON_CALL, json.dumps(bell(qpu="aer")), environment=exported)
     assert answer.code == 0, answer.stderr
     job = answer.stdout.split()[-1]
     run = await stack.value(

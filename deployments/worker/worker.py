@@ -30,6 +30,7 @@ from qpuflow.deployments.stack.plan import WORKER_TYPE
 from qpuflow.deployments.worker.link import EngineLink
 from qpuflow.deployments.worker.modules import PRELOAD
 from qpuflow.drivers.forked import ForkedPool
+from qpuflow.flows.holders import this_process
 
 EVENTS = "prefect.flow-run."
 WAKING = ("Scheduled", "AwaitingRetry", "Resuming", "Late")
@@ -98,7 +99,8 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> QpuWorkerResult:
         if task_status is not None:
-            task_status.started(os.getpid())
+            # Says whose claim it is, for whoever finds the run after this process died.
+            task_status.started(this_process())  # pyright: ignore[reportArgumentType]  kept as text
         code = await self._engine.run(flow_run.id, configuration.run_as)
         self._wake.set()
         if flow_run.id in self._cancelled:

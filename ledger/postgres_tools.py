@@ -29,7 +29,7 @@ async def _run(program: str, url: str, *arguments: str) -> None:
     command = await _find(program, url)
     process = await asyncio.create_subprocess_exec(
         command,
-        f"--dbname={_without_password(url)}",
+        f"--dbname={without_password(url)}",
         "--no-password",
         *arguments,
         env=os.environ | {"PGPASSWORD": make_url(url).password or os.environ.get("PGPASSWORD", "")},
@@ -47,7 +47,7 @@ async def _run(program: str, url: str, *arguments: str) -> None:
         raise OperatorNeeded(f"{program} failed: {reason[-1000:]}")
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
     """libpq's address of the database. The password goes through the environment."""
     parsed = make_url(url)
     query = dict(parsed.query)

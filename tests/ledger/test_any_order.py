@@ -203,6 +203,6 @@ async def test_the_invariants_hold_in_any_order(ledger: Ledger) -> None:
         max_examples=40,
         stateful_step_count=25,
         deadline=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
     await asyncio.to_thread(run_state_machine_as_test, AnyOrder, settings=few)

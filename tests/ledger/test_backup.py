@@ -17,6 +17,7 @@ from qpuflow.domain.job import Job, JobState
 from qpuflow.ledger import batches, carriers, intents, leases, postgres_tools, reports
 from qpuflow.ledger.backup import Manifest, backup, restore
 from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.schema import IntentState
 from tests.ledger import databases
 from tests.ledger.entities import (
     ALICE,
@@ -158,7 +159,7 @@ async def test_a_job_that_may_have_been_handed_over_since_is_asked_for_first(
         async with ledger.begin() as session:
             (job,) = await batches.handed_over(session, accepted.batch_id)
             handover = (await intents.find(session, [job]))[job.id]
-        assert handover.state is intents.IntentState.OPEN
+        assert handover.state is IntentState.OPEN
         assert handover.token == intents.token_of(job)
 
 
@@ -275,7 +276,7 @@ async def test_no_password_is_on_a_command_line_or_in_an_error(
 ) -> None:
     url = old.ledger_url
     password = url.split(":")[2].split("@")[0]
-    assert password not in postgres_tools._without_password(url)
+    assert password not in postgres_tools.without_password(url)
     with pytest.raises(OperatorNeeded, match="pg_restore failed") as failure:
         await postgres_tools.load(url, tmp_path / "nothing")
     assert password not in str(failure.value)

@@ -105,7 +105,7 @@ class JournalledQpu:
     def _accept(
         self, executables: Sequence[Executable], shots: int, token: str, mischief: Mischief | None
     ) -> Ticket:
-        entry = {
+        entry: dict[str, Any] = {
             "token": token,
             "id": f"run-{len(self.executions())}",
             "programs": [executable.name for executable in executables],

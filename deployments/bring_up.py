@@ -12,6 +12,7 @@ from typing import Any
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from qpuflow.blocks import AerQpu, BlockMissing, PluginQpu, QpuBlock, QpuCredentials, load_qpu
 from qpuflow.deployments import prefect_file
@@ -68,13 +69,15 @@ async def _register_shipped(ledger: Ledger) -> None:
 
 async def add_qpu(settings: Settings, reference: str) -> str:
     """All that a further QPU needs: ledger, work pool, deployments. Returns its name."""
-    async with open_ledger(settings) as ledger:
-        name = await register(ledger, reference)
-    async with get_client() as client:
-        await _pool(client, name)
-    for entry in prefect_file.declared([name]):
-        if entry["name"] == name:
-            await prefect_file.apply(entry)
+    api = find_endpoints(settings).prefect_api_url
+    with temporary_settings({PREFECT_API_URL: api}):
+        async with open_ledger(settings) as ledger:
+            name = await register(ledger, reference)
+        async with get_client() as client:
+            await _pool(client, name)
+        for entry in prefect_file.declared([name]):
+            if entry["name"] == name:
+                await prefect_file.apply(entry)
     return name
 
 

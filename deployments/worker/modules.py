@@ -8,6 +8,7 @@ NUMERICAL = (*COMPILER_MODULES, *AER_MODULES)
 
 PRELOAD = (
     "prefect.engine",
+    "qpuflow.blocks",
     "qpuflow.deployments.worker.engine",
     "qpuflow.flows.run_batch",
     "qpuflow.flows.run_circuits",

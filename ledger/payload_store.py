@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
+from uuid import uuid4
 
 import fsspec  # pyright: ignore[reportMissingTypeStubs]  it ships none
 from sqlalchemy import ColumnElement, func, select, text
@@ -121,7 +122,7 @@ def _write(url: str, content: bytes) -> None:
     if filesystem.exists(path) and age_seconds(filesystem, path) < FRESH_SECONDS:
         return
     filesystem.makedirs(filesystem._parent(path), exist_ok=True)  # noqa: SLF001  fsspec's own idiom
-    scratch = f"{path}.{id(content):x}.part"
+    scratch = f"{path}.{uuid4().hex}.part"
     filesystem.pipe_file(scratch, content)
     filesystem.mv(scratch, path)
 

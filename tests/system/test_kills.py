@@ -17,8 +17,8 @@ from qpuflow.domain.errors import QpuflowError, Unavailable
 from qpuflow.domain.settings import Settings
 from tests.system.installation import FINAL, Installation, eventually
 
-BELL = 'OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit[2] c; h q[0]; cx q[0], q[1]; '
-BELL += "c = measure q;"
+BELL = """OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit[2] c; h q[0]; cx q[0], q[1];
+c = measure q;"""
 SLOW = "\n".join(
     [
         'OPENQASM 3.0; include "stdgates.inc"; qubit[14] q; bit[14] c;',

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 BAR_WIDTH = 40
 MAX_BARS = 16
+FOLD = 90
+"""Characters in a line of a drawing: what Prefect's page of an artifact has room for."""
 MAX_DRAWN_QUBITS = 24
 MAX_DRAWN_OPERATIONS = 300
 
@@ -47,7 +49,7 @@ def circuit_text(program: Program) -> str:
     if circuit.num_qubits > MAX_DRAWN_QUBITS or len(circuit.data) > MAX_DRAWN_OPERATIONS:
         operations = ", ".join(f"{count} {name}" for name, count in circuit.count_ops().items())
         return f"{circuit.num_qubits} qubits: {operations}"
-    return str(circuit.draw("text", fold=120))
+    return str(circuit.draw("text", fold=FOLD))
 
 
 def histogram(counts: dict[str, int]) -> str:

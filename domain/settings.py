@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     transpile_timeout_seconds: Seconds = Field(
         default=120.0, description="After which compiling one program is given up."
     )
+    run_timeout_seconds: Seconds = Field(
+        default=86_400.0, description="After which a job that a QPU accepted is stopped."
+    )
     retention_days: Annotated[int, Field(ge=1)] = Field(
         default=90, description="How long finished jobs and Prefect's runs are kept."
     )

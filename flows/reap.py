@@ -94,7 +94,7 @@ async def _replace(
     run = runs.get(carriage.flow_run_id) if carriage.flow_run_id else None
     cancelled = run is not None and run.state_type is StateType.CANCELLED
     async with ledger.begin() as session:
-        if cancelled:
+        if cancelled and await carriers.is_current(session, carriage):
             # Cancelling a run cancels what it was at; the rest of its batch travels on.
             current = await batches.begun(session, carriage.batch_id)
             await events.move(

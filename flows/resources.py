@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 
-from qpuflow.blocks import load_qpu
 from qpuflow.domain.compiling import MODULES
 from qpuflow.domain.request import digest
 from qpuflow.domain.settings import Settings
@@ -24,6 +24,8 @@ class Resources:
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self.settings = settings
         self.ledger = ledger
+        self.draining = asyncio.Event()
+        """Set when this process is about to end: finish what is begun, begin nothing."""
         self.compilers = ForkedPool(MODULES, size=os.cpu_count() or 1)
         self._drivers: dict[str, tuple[str, Driver]] = {}
         self._retired: list[Driver] = []
@@ -31,6 +33,8 @@ class Resources:
 
     async def driver(self, qpu: RegisteredQpu) -> Driver:
         """The QPU's driver, built anew when somebody changed its block."""
+        from qpuflow.blocks import load_qpu
+
         block = await load_qpu(qpu.block)
         content = digest(block.model_dump(mode="json", context={"include_secrets": True}))
         known = self._drivers.get(qpu.name)

@@ -16,7 +16,7 @@ from qpuflow.flows import artifacts
 from qpuflow.flows.carrying import carry
 from qpuflow.flows.pipeline import CHUNK_SIZE, run_steps
 from qpuflow.flows.resources import Resources, resources
-from qpuflow.ledger import batches
+from qpuflow.ledger import batches, carriers
 from qpuflow.ledger.carriers import CarrierLost
 from qpuflow.tasks.work import Carrying, Chunk
 
@@ -53,8 +53,10 @@ async def carry_batch(
         if resumed:
             await _show(board, await run_steps(carrying, resumed), outcomes)
         idle_since = time.monotonic()
-        while True:
+        # A process that is about to end leaves what it has not begun to the next carrier.
+        while not (outcomes and shared.draining.is_set()):
             async with ledger.begin() as session:
+                await carriers.require_live(session, carrying.carrier_id)
                 jobs = await batches.take(session, carrying.principal, batch_id, CHUNK_SIZE)
             if jobs:
                 await board.begin(jobs)
@@ -65,6 +67,8 @@ async def carry_batch(
             else:
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
         await board.finish()
+        async with ledger.begin() as session:
+            await batches.close_if_empty(session, batch_id)
     return outcomes
 
 

@@ -95,8 +95,7 @@ async def _retry_if_failed(
     async with ledger.begin() as session:
         job = await jobs.find(session, principal, accepted.job_id)
         if job.state is JobState.FAILED and await carriers.belongs(session, job.batch_id, run_id):
-            await jobs.retry(session, principal, job.id)
-            await carriers.replace(session, job.batch_id, run_id)
+            await jobs.retry(session, principal, job.id, run_id)
 
 
 async def _wait_for_other(ledger: Ledger, principal: Principal, job_id: UUID) -> None:

@@ -132,6 +132,13 @@ async def handed_over(session: AsyncSession, batch_id: UUID) -> list[Job]:
     return [value_of(row) for row in await session.scalars(_jobs(batch_id, *states))]
 
 
+async def unfinished(session: AsyncSession, batch_id: UUID) -> list[UUID]:
+    rows = await session.scalars(
+        select(JobRow.id).where(JobRow.batch_id == batch_id, JobRow.finished_at.is_(None))
+    )
+    return list(rows)
+
+
 async def begun(session: AsyncSession, batch_id: UUID) -> list[UUID]:
     """Jobs that a carrier was at work on."""
     states = (JobState.PREPARING, JobState.RUNNING, JobState.WAITING)

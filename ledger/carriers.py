@@ -156,35 +156,39 @@ async def finish(session: AsyncSession, carrier_id: UUID) -> None:
         await replace(session, batch_id)
 
 
+async def is_current(session: AsyncSession, carrier: Carriage) -> bool:
+    """Under the batch's lock, so that it stays true for the rest of the transaction."""
+    await batches.lock(session, carrier.batch_id)
+    current = await _current(session, carrier.batch_id)
+    return current is not None and current.id == carrier.id
+
+
 async def lose(
     session: AsyncSession,
     principal: Principal,
     carrier: Carriage,
     reason: str,
-    max_carriers: int,
+    max_lost: int,
 ) -> None:
     """Give up a carrier and put its unfinished jobs into a new one.
 
     A job that the QPU may have accepted keeps its state: the next carrier asks, and does not
-    submit again. After `max_carriers` the jobs fail, with the reason. A batch that is left without
-    a carrier is closed: a later job would wait in it for nobody.
+    submit again. A job that has lost `max_lost` carriers fails with the reason, unless it may
+    have run: then it is ambiguous. A batch that is left without a carrier is closed: a later
+    job would wait in it for nobody.
     """
     await batches.lock(session, carrier.batch_id)
     if not await _give_up(session, carrier.id, reason):
         return
-    unfinished = set(
-        await session.scalars(
-            select(JobRow.id).where(
-                JobRow.batch_id == carrier.batch_id, JobRow.finished_at.is_(None)
-            )
-        )
+    hopeless = await _count_loss(session, carrier.batch_id, max_lost)
+    why = f"Given up after {max_lost} carriers; the last one: {reason}"
+    await events.move(
+        session, principal, hopeless, JobState.AMBIGUOUS, reason=why, sources=[JobState.RUNNING]
     )
+    sources = [JobState.QUEUED, JobState.PREPARING, JobState.WAITING]
+    await events.move(session, principal, hopeless, JobState.FAILED, reason=why, sources=sources)
+    unfinished = await batches.unfinished(session, carrier.batch_id)
     if not unfinished:
-        await batches.close(session, carrier.batch_id)
-        return
-    if carrier.number >= max_carriers:
-        why = f"Given up after {carrier.number} carriers; the last one: {reason}"
-        await events.move(session, principal, unfinished, JobState.FAILED, reason=why)
         await batches.close(session, carrier.batch_id)
         return
     await events.move(
@@ -196,6 +200,17 @@ async def lose(
         sources=[JobState.PREPARING],
     )
     await replace(session, carrier.batch_id)
+
+
+async def _count_loss(session: AsyncSession, batch_id: UUID, max_lost: int) -> set[UUID]:
+    """One more for each unfinished job of the batch; those for which it was the last."""
+    counted = await session.execute(
+        update(JobRow)
+        .where(JobRow.batch_id == batch_id, JobRow.finished_at.is_(None))
+        .values(carriers_lost=JobRow.carriers_lost + 1)
+        .returning(JobRow.id, JobRow.carriers_lost)
+    )
+    return {job_id for job_id, lost in counted.tuples() if lost >= max_lost}
 
 
 async def _give_up(session: AsyncSession, carrier_id: UUID, reason: str) -> bool:

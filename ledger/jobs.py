@@ -268,7 +268,7 @@ async def retry(
     )
     await next_attempt(session, [job_id])
     await session.execute(
-        update(JobRow).where(JobRow.id == job_id).values(cancel_requested_at=None)
+        update(JobRow).where(JobRow.id == job_id).values(cancel_requested_at=None, carriers_lost=0)
     )
     await carriers.replace(session, job.batch_id, flow_run_id)
 

@@ -14,14 +14,12 @@ from qpuflow.drivers.base import Ticket
 from qpuflow.ledger import carriers, events, intents, jobs, leases
 from qpuflow.ledger.intents import Handover
 from qpuflow.ledger.schema import IntentState
+from qpuflow.tasks.attempts import again
 from qpuflow.tasks.step import step
 from qpuflow.tasks.work import Carrying, Chunk, Work
 
 _Settled = tuple[Work, IntentState]
-
-
-class LeaseLost(Unavailable):
-    """The lease ran out before the QPU was called, so it was not."""
+LATE = "The lease ran out before it was handed over"
 
 
 @step("dispatch")
@@ -32,10 +30,16 @@ async def dispatch(chunk: Chunk) -> Chunk:
     async with carrying.ledger.begin() as session:
         known = await intents.find(session, [work.job for work in chunk.active])
     chunk = chunk.mapped(lambda work: _with_known_ticket(work, known))
-    for works in _groups(carrying, [work for work in chunk.active if work.ticket is None]):
-        new = [work for work in works if work.job.id not in known]
-        await _write_intents(chunk, new)
-        settled = [await _hand_over(carrying, work, known.get(work.job.id)) for work in works]
+    for group in _groups(carrying, [work for work in chunk.active if work.ticket is None]):
+        new = [work for work in group if work.job.id not in known]
+        on_time = await _write_intents(chunk, new)
+        if not on_time:
+            chunk = chunk.updated(work.ended(JobState.QUEUED, LATE) for work in new)
+        settled = [
+            await _hand_over(carrying, work, known.get(work.job.id))
+            for work in group
+            if on_time or work.job.id in known
+        ]
         await _record(carrying, settled)
         chunk = chunk.updated(work for work, _ in settled)
     return chunk
@@ -67,16 +71,18 @@ def _groups(carrying: Carrying, works: Sequence[Work]) -> list[list[Work]]:
     return [list(works)] if works else []
 
 
-async def _write_intents(chunk: Chunk, works: Sequence[Work]) -> None:
+async def _write_intents(chunk: Chunk, works: Sequence[Work]) -> bool:
+    """False, and nothing written, when the lease has run out."""
     carrying, token = chunk.carrying, chunk.fencing_token
     async with carrying.ledger.begin() as session:
         await carriers.require_live(session, carrying.carrier_id)
         if token is None or not await leases.holds(session, carrying.qpu.name, token):
-            raise LeaseLost(f"The lease on {carrying.qpu.name} ran out before the dispatch")
+            return False
         ids = [work.job.id for work in works]
         await events.require_move(session, carrying.principal, ids, JobState.RUNNING)
         hashes = [_content_hash(work) for work in works]
         await intents.write(session, [work.job for work in works], hashes, token)
+    return True
 
 
 def _content_hash(work: Work) -> str:
@@ -92,14 +98,17 @@ def _content_hash(work: Work) -> str:
 async def _hand_over(carrying: Carrying, work: Work, before: Handover | None) -> _Settled:
     """Submit, or ask for the outcome of the attempt that a dead carrier began."""
     token = intents.token_of(work.job)
-    if before is not None and before.state is not IntentState.REFUSED:
+    if before is not None and before.state is IntentState.REFUSED:
+        # Under the same token a crash could not be told from a refusal: a new attempt.
+        return again(carrying, work, "Refused before its carrier ended"), IntentState.REFUSED
+    if before is not None:
         return await _reconcile(carrying, work, token, "its carrier ended during the dispatch")
     try:
         ticket = await carrying.driver.submit(work.executables, work.job.shots, token)
     except InputError as error:
         return work.ended(JobState.FAILED, str(error)), IntentState.REFUSED
     except Refused as error:
-        return _again(carrying, work, str(error)), IntentState.REFUSED
+        return again(carrying, work, str(error)), IntentState.REFUSED
     except Exception as error:  # noqa: BLE001  whatever it was, the QPU may have accepted the job
         return await _reconcile(carrying, work, token, str(error) or type(error).__name__)
     return replace(work, ticket=ticket), IntentState.ACCEPTED
@@ -113,14 +122,8 @@ async def _reconcile(carrying: Carrying, work: Work, token: str, why: str) -> _S
         reason = f"Whether {carrying.qpu.name} accepted it is unknown ({why}): {error}"
         return work.ended(JobState.AMBIGUOUS, reason), IntentState.AMBIGUOUS
     if ticket is None:
-        return _again(carrying, work, f"Not accepted: {why}"), IntentState.REFUSED
+        return again(carrying, work, f"Not accepted: {why}"), IntentState.REFUSED
     return replace(work, ticket=ticket), IntentState.ACCEPTED
-
-
-def _again(carrying: Carrying, work: Work, reason: str) -> Work:
-    if work.job.attempt >= carrying.settings.max_attempts:
-        return work.ended(JobState.FAILED, f"Given up after {work.job.attempt} attempts: {reason}")
-    return work.ended(JobState.QUEUED, reason)
 
 
 async def _record(carrying: Carrying, settled: Sequence[_Settled]) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qpuflow.domain.errors import Unavailable
+from qpuflow.domain.job import JobState
 from qpuflow.domain.pieces import combine
 from qpuflow.drivers.base import Outcome
 from qpuflow.ledger.dataset_codec import MEDIA_TYPE, encode
@@ -22,7 +24,17 @@ if TYPE_CHECKING:
 async def post_process(chunk: Chunk) -> Chunk:
     """Expectation values, provenance, and the bytes to store."""
     works = [work for work in chunk.active if work.outcome is not None]
-    return chunk.updated([await _finish(chunk.carrying, work) for work in works])
+    return chunk.updated([await _settle(chunk.carrying, work) for work in works])
+
+
+async def _settle(carrying: Carrying, work: Work) -> Work:
+    """What cannot be evaluated fails one job, not its neighbours."""
+    try:
+        return await _finish(carrying, work)
+    except Unavailable:
+        raise
+    except Exception as error:  # noqa: BLE001  a result that is not what the driver promises
+        return work.ended(JobState.FAILED, f"Its result cannot be evaluated: {error!r}")
 
 
 async def _finish(carrying: Carrying, work: Work) -> Work:

@@ -47,8 +47,7 @@ async def transpile(chunk: Chunk) -> Chunk:
     answers = dict(zip(missing, tried, strict=True))
     fresh = {key: one.answer for key, one in answers.items() if isinstance(one.answer, list)}
     async with carrying.ledger.begin() as session:
-        await programs.remember(carrying.ledger, session, fresh)
-    parts = known | {key: _parts(compiled) for key, compiled in fresh.items()}
+        parts = known | await programs.remember(carrying.ledger, session, fresh)
     return chunk.updated(_with_parts(carrying, work, parts, answers) for work in works)
 
 
@@ -84,11 +83,9 @@ async def _answer(carrying: Carrying, program: Program, work: Work) -> Answer:
             where=program.name,
             remedy="Lower the optimization level, or make the program smaller.",
         )
+    except Exception as error:  # noqa: BLE001  a compiler that breaks, or its process, fails one job
+        return InputError(f"Compiling failed: {error!r}", where=program.name)
     return [(await carrying.ledger.payloads.keep(p.compiled.qpy, QPY), p) for p in compiled]
-
-
-def _parts(compiled: list[tuple[Stored, Piece]]) -> Parts:
-    return tuple(StoredPiece(stored.hash, piece) for stored, piece in compiled)
 
 
 def _with_parts(

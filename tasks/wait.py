@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import replace
 
+from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.drivers.base import RemoteState, RemoteStatus
 from qpuflow.ledger import jobs, leases
+from qpuflow.tasks.attempts import again
 from qpuflow.tasks.step import step
 from qpuflow.tasks.work import Carrying, Chunk, Work
 
 CANCEL_POLL_SECONDS = 0.5
+_log = logging.getLogger("prefect.qpuflow")
 
 
 @step("wait")
@@ -23,7 +27,7 @@ async def wait(chunk: Chunk) -> Chunk:
     cancels = asyncio.create_task(_pass_on_cancellations(carrying, chunk.active))
     try:
         async with asyncio.TaskGroup() as group:
-            followed = [group.create_task(_follow(carrying, work)) for work in chunk.active]
+            followed = [group.create_task(_settle(carrying, work)) for work in chunk.active]
     except* Exception as failures:
         raise failures.exceptions[0] from failures
     finally:
@@ -32,6 +36,22 @@ async def wait(chunk: Chunk) -> Chunk:
         async with carrying.ledger.begin() as session:
             await leases.release(session, carrying.qpu.name, chunk.fencing_token)
     return chunk.updated(task.result() for task in followed)
+
+
+async def _settle(carrying: Carrying, work: Work) -> Work:
+    """A job whose result cannot be had fails by itself; only what may pass repeats the step."""
+    try:
+        async with asyncio.timeout(carrying.settings.run_timeout_seconds):
+            return await _follow(carrying, work)
+    except TimeoutError:
+        assert work.ticket is not None
+        await carrying.driver.cancel(work.ticket)
+        limit = carrying.settings.run_timeout_seconds
+        return work.ended(JobState.FAILED, f"It ran for more than {limit:g} s and was stopped")
+    except Unavailable:
+        raise
+    except Exception as error:  # noqa: BLE001  a driver met what it did not expect
+        return work.ended(JobState.FAILED, f"Its result cannot be read: {error!r}")
 
 
 async def _follow(carrying: Carrying, work: Work) -> Work:
@@ -48,7 +68,7 @@ async def _follow(carrying: Carrying, work: Work) -> Work:
         case RemoteState.CANCELLED:
             return work.ended(JobState.CANCELLED, status.message or "Cancelled")
         case RemoteState.LOST if not carrying.qpu.device.outside_effects:
-            return work.ended(JobState.QUEUED, "Lost with the process that ran it; runs again")
+            return again(carrying, work, "Lost with the process that ran it")
         case _:
             return work.ended(JobState.FAILED, status.message or f"The QPU says {status.state}")
 
@@ -57,8 +77,12 @@ async def _pass_on_cancellations(carrying: Carrying, works: Iterable[Work]) -> N
     """Tell the QPU of every cancellation asked for, once."""
     tickets = {work.job.id: work.ticket for work in works if work.ticket is not None}
     while tickets:
-        async with carrying.ledger.begin() as session:
-            asked = await jobs.asked_to_cancel(session, list(tickets))
-        for job_id in asked:
-            await carrying.driver.cancel(tickets.pop(job_id))
+        try:
+            async with carrying.ledger.begin() as session:
+                asked = await jobs.asked_to_cancel(session, list(tickets))
+            for job_id in asked:
+                await carrying.driver.cancel(tickets[job_id])
+                del tickets[job_id]
+        except Unavailable as error:
+            _log.warning("A cancellation is not passed on yet: %s", error)
         await asyncio.sleep(CANCEL_POLL_SECONDS)

@@ -30,6 +30,7 @@ from qpuflow.ledger import batches, jobs
 
 CANCEL_SECONDS = 2.0
 """How long the QPU may take to end a cancelled job before its run is ended without it."""
+DRAIN_SECONDS = 6.0
 LOOK_SECONDS = 0.05
 ENTRYPOINT_SECONDS = 30.0
 """How long a deployment is believed to have the same entrypoint."""
@@ -76,6 +77,10 @@ class Engine:
                 _log.warning("Cannot obey %s", order)
 
     async def stop(self) -> None:
+        """What is begun has a moment to end; the rest is left for others to take back."""
+        self._shared.draining.set()
+        if self._runs:
+            await asyncio.wait(self._runs.values(), timeout=DRAIN_SECONDS)
         for run in self._runs.values():
             run.cancel()
         await asyncio.gather(*self._runs.values(), *self._chores, return_exceptions=True)

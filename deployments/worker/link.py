@@ -14,6 +14,7 @@ from qpuflow.domain.errors import Unavailable
 from qpuflow.drivers.forked import ForkedPool
 
 CRASHED = -9
+STOP_SECONDS = 10.0
 
 
 class EngineLink:
@@ -29,6 +30,7 @@ class EngineLink:
         self._waiting: dict[UUID, asyncio.Future[int]] = {}
         self._starting = asyncio.Lock()
         self.runs_done = 0
+        self._stopped = False
 
     @property
     def runs(self) -> int:
@@ -36,6 +38,8 @@ class EngineLink:
 
     async def start(self) -> None:
         """Make sure that an engine is there."""
+        if self._stopped:
+            raise Unavailable("The worker is stopping")
         async with self._starting:
             if self._process is None or self._process.done():
                 await self._start()
@@ -65,11 +69,12 @@ class EngineLink:
 
     async def stop(self) -> None:
         """Hang up: the engine ends its runs, for others to take back, and exits."""
+        self._stopped = True
         if self._writer is not None:
             self._writer.close()
         if self._process is not None:
             with contextlib.suppress(TimeoutError, Unavailable):
-                await asyncio.wait_for(self._process, timeout=5)
+                await asyncio.wait_for(self._process, timeout=STOP_SECONDS)
 
     async def _start(self) -> None:
         folder = Path(tempfile.mkdtemp(prefix="qpuflow-engine-"))

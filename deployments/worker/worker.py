@@ -78,6 +78,7 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
 
     async def setup(self) -> None:
         self._wake = asyncio.Event()
+        self._stopping = False
         self._cancelled: set[UUID] = set()
         self._engine = EngineLink(self.forks)
         await super().setup()
@@ -87,9 +88,11 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
         self._runs_task_group.start_soon(self._serve)
 
     async def teardown(self, *exc_info: Any) -> None:
+        # The engine first: within a scope that is cancelled nothing can be waited for.
+        self._stopping = True
+        await self._engine.stop()
         if self._runs_task_group is not None:
             self._runs_task_group.cancel_scope.cancel()
-        await self._engine.stop()
         await super().teardown(*exc_info)
 
     async def run(
@@ -116,7 +119,7 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
 
     async def _serve(self) -> None:
         """Look for runs whenever an event, or the end of a run, says that there may be some."""
-        while True:
+        while not self._stopping:
             await self._wake.wait()
             self._wake.clear()
             try:

@@ -66,6 +66,8 @@ class JobRow(Base):
     program_count: Mapped[int]
     batch_id: Mapped[UUID] = mapped_column(ForeignKey("batches.id"))
     attempt: Mapped[int] = mapped_column(default=1)
+    carriers_lost: Mapped[int] = mapped_column(default=0)
+    """Since it was queued, or retried by a person: what the cap counts."""
     estimate_seconds: Mapped[float] = mapped_column(default=0.0)
     timings: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     created_at: Mapped[CreatedAt]

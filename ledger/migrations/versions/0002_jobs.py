@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("program_count", sa.Integer(), nullable=False),
         sa.Column("batch_id", sa.Uuid(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("carriers_lost", sa.Integer(), nullable=False),
         sa.Column("estimate_seconds", sa.Float(), nullable=False),
         sa.Column(
             "timings",

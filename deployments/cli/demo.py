@@ -41,6 +41,8 @@ async def run_demo(settings: Settings, folder: Path, qpu: str, shots: int, *, ke
 
 
 def _programs(folder: Path) -> list[Program]:
+    if not folder.is_dir():
+        raise NotFound(f"There is no folder {folder}", remedy="Check the path.")
     files = sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES)
     if not files:
         raise NotFound(f"There are no programs in {folder}", remedy=f"Known: {SUFFIXES}.")

@@ -256,3 +256,21 @@ async def test_a_dead_prefect_server_refuses_no_job(stack: Installation) -> None
     jobs = [str(receipt.job_id)]
     assert await finished(stack, jobs) == ["completed"]
     await charged_once(stack, jobs)
+
+
+async def test_after_kill_9_of_everything_the_next_start_goes_on(stack: Installation) -> None:
+    jobs = await submitted(
+        stack, "phoenix", *(request(SLOW, 1000, f"phoenix-{i}") for i in range(3))
+    )
+    await running(stack, "phoenix", 999)
+    record = stack.record
+    os.kill(record.guard.pid, signal.SIGKILL)
+    os.kill(record.supervisor.pid, signal.SIGKILL)
+    again = await stack.run("up", "--detach", "--port", 0)
+    assert again.code == 0, again
+    jobs += [
+        str(row["id"]) for row in await stack.rows("SELECT id FROM jobs WHERE key = 'phoenix-slow'")
+    ]
+    assert await finished(stack, jobs) == ["completed"] * 4
+    await charged_once(stack, jobs)
+    await prefect_agrees(stack, jobs)

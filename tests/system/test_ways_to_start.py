@@ -72,6 +72,15 @@ async def by_form(stack: Installation) -> str:
     return await stack.start("run-circuits/aer", body.pop("parameters"), **body)
 
 
+async def by_json(stack: Installation) -> str:
+    """The same form, with the request typed as JSON."""
+    return await stack.start(
+        "run-circuits/aer",
+        {"request": {"__prefect_kind": "json", "value": json.dumps(bell())}},
+        enforce_parameter_schema=True,
+    )
+
+
 async def by_default(stack: Installation) -> str:
     """The button "Quick run": the deployment's own parameters."""
     return await stack.start("run-circuits/aer")
@@ -125,6 +134,7 @@ async def by_python(stack: Installation) -> str:
 
 WAYS = {
     "form": by_form,
+    "json": by_json,
     "defaults": by_default,
     "schedule": by_schedule,
     "python": by_python,

@@ -153,9 +153,6 @@ async def test_an_outcome_that_nobody_knows_stays_ambiguous_until_somebody_answe
     assert len(qpu.executions()) == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="dispatch submits a REFUSED attempt again under its old token"
-)
 async def test_a_refusal_that_was_noted_before_a_crash_gets_a_new_token(
     pipeline: Pipeline, qpu: JournalledQpu
 ) -> None:
@@ -238,8 +235,9 @@ async def test_a_lease_that_ran_out_prevents_the_submission(
     carrying = await pipeline.begin(await pipeline.batch_of(job_id))
     chunk = await pipeline.steps(await pipeline.take(carrying), (transpile, book_slot))
     await rows(ledger, "UPDATE leases SET expires_at = clock_timestamp() RETURNING 1")
-    with pytest.raises(Unavailable, match="lease"):
-        await run(dispatch, chunk)
+    (work,) = (await run(dispatch, chunk)).works
+    assert work.end is not None
+    assert (work.end.state, "lease" in work.end.reason) == (JobState.QUEUED, True)
     assert qpu.executions() == []
     assert await scalar(ledger, "SELECT count(*) FROM intents") == 0
 
@@ -292,7 +290,6 @@ async def test_one_bad_job_fails_alone_and_says_why(
     assert await scalar(pipeline.ledger, CHARGES) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="wait hands one job's error to the whole chunk")
 async def test_a_result_that_cannot_be_decoded_fails_its_job_alone(
     pipeline: Pipeline, qpu: JournalledQpu
 ) -> None:
@@ -303,7 +300,6 @@ async def test_a_result_that_cannot_be_decoded_fails_its_job_alone(
     assert states == ["completed", "failed", "completed"]
 
 
-@pytest.mark.xfail(strict=True, reason="wait forgets a cancellation that failed once")
 async def test_a_cancellation_is_passed_on_although_the_link_failed_once(
     pipeline: Pipeline, qpu: JournalledQpu, ledger: Ledger
 ) -> None:

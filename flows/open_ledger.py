@@ -13,9 +13,14 @@ from qpuflow.ledger.database import Ledger
 @asynccontextmanager
 async def open_ledger(settings: Settings) -> AsyncGenerator[Ledger]:
     """The ledger of the stack that the settings name, for the length of the block."""
-    payloads = settings.payload_url or f"file://{settings.root / 'payloads'}"
-    ledger = await Ledger.open(find_endpoints(settings).ledger_url.get_secret_value(), payloads)
+    url = find_endpoints(settings).ledger_url.get_secret_value()
+    ledger = await Ledger.open(url, payload_url(settings))
     try:
         yield ledger
     finally:
         await ledger.close()
+
+
+def payload_url(settings: Settings) -> str:
+    """Where payloads over 1 MB live."""
+    return settings.payload_url or f"file://{settings.root / 'payloads'}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+import traceback
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated
@@ -11,7 +14,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from qpuflow.deployments.cli import jobs, qpus, stack
+from qpuflow.deployments.cli import data, jobs, qpus, stack
 from qpuflow.deployments.cli.context import State
 from qpuflow.domain.errors import QpuflowError
 
@@ -22,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (stack, jobs, qpus):
+for group in (stack, jobs, qpus, data):
     group.add_to(app)
 
 
@@ -58,6 +61,20 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001  nothing above expected it: a fault of ours
+        _say(
+            f"Unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            None,
+            f"The traceback is in {_keep_traceback()}; `qpuflow doctor` may say more.",
+        )
+        sys.exit(70)
+
+
+def _keep_traceback() -> Path:
+    descriptor, name = tempfile.mkstemp(prefix="qpuflow-", suffix=".log")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        traceback.print_exc(file=file)
+    return Path(name)
 
 
 def _say(what: str, where: str | None, remedy: str | None) -> None:

@@ -53,7 +53,7 @@ async def test_a_program_that_cannot_be_compiled_in_time_fails_with_the_limit(
     pipeline: Pipeline, qpu: JournalledQpu
 ) -> None:
     pipeline.settings = pipeline.settings.model_copy(update={"transpile_timeout_seconds": 1e-6})
-    good = await pipeline.submit(source=SOURCE)
+    good = await pipeline.submit(source=f"// in nobody's cache\n{SOURCE}")
     carrying = await pipeline.begin(await pipeline.batch_of(good[0]))
     await pipeline.steps(await pipeline.take(carrying))
     job = await pipeline.job(good[0])

@@ -62,8 +62,9 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001  nothing above expected it: a fault of ours
+        words = (str(error) or "no message").splitlines()[0]
         _say(
-            f"Unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            f"Unexpected {type(error).__name__}: {words}",
             None,
             f"The traceback is in {_keep_traceback()}; `qpuflow doctor` may say more.",
         )

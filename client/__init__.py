@@ -64,8 +64,8 @@ class JobHandle:
     id: UUID
 
     def status(self) -> JobReport:
-        """The job as it is now."""
-        return call(lambda connection: connection.report(self.id))
+        """The job as it is now, with its history."""
+        return call(lambda connection: connection.status(self.id))
 
     def wait(self, timeout_seconds: float | None = None) -> JobReport:
         """The job once it has ended, however it has. Raises `TimeoutError`."""

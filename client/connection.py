@@ -106,6 +106,10 @@ class Connection:
         """The job as it is now, with its results if it has completed."""
         return await reports.read(self._ledger, self.principal, job_id)
 
+    async def status(self, job_id: UUID) -> JobReport:
+        """The job as it is now, with its history and without its results."""
+        return await reports.status(self._ledger, self.principal, job_id)
+
     async def datasets(self, job_id: UUID) -> list[xr.Dataset]:
         """One dataset a program, in order; layout in `qpuflow.domain.result`."""
         async with self._ledger.begin() as session:

@@ -50,6 +50,17 @@ class ProgramReport(_Value):
     metadata: dict[str, Any]
 
 
+class EventReport(_Value):
+    """One line of a job's history: who moved it, through what, and why."""
+
+    at: datetime
+    actor: str
+    via: str
+    from_state: JobState | None
+    to_state: JobState
+    detail: str | None
+
+
 class JobReport(_Value):
     """The state of a job and, once it has completed, its results."""
 
@@ -64,9 +75,14 @@ class JobReport(_Value):
     finished_at: datetime | None
     programs: list[ProgramReport] = Field(default_factory=list[ProgramReport])
     timings: dict[str, float] = Field(description="Seconds in each step.")
+    events: list[EventReport] = Field(
+        default_factory=list[EventReport], description="The job's history; `status` gives it."
+    )
 
 
-def report_of(job: Job, datasets: Sequence[xr.Dataset] = ()) -> JobReport:
+def report_of(
+    job: Job, datasets: Sequence[xr.Dataset] = (), events: Sequence[EventReport] = ()
+) -> JobReport:
     return JobReport(
         job_id=job.id,
         state=job.state,
@@ -79,6 +95,7 @@ def report_of(job: Job, datasets: Sequence[xr.Dataset] = ()) -> JobReport:
         finished_at=job.finished_at,
         programs=[_program(dataset) for dataset in datasets],
         timings=job.timings,
+        events=list(events),
     )
 
 

@@ -4,14 +4,36 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal
-from qpuflow.domain.report import JobReport, report_of
-from qpuflow.ledger import jobs, results
+from qpuflow.domain.report import EventReport, JobReport, report_of
+from qpuflow.ledger import events, jobs, results
 from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.schema import JobEvent
 
 
 async def read(ledger: Ledger, principal: Principal, job_id: UUID) -> JobReport:
+    """The job and, once it has completed, its results."""
     async with ledger.begin() as session:
         job = await jobs.find(session, principal, job_id)
         datasets = await results.read(ledger, session, job_id) if job.state.is_final else []
     return report_of(job, datasets)
+
+
+async def status(ledger: Ledger, principal: Principal, job_id: UUID) -> JobReport:
+    """The job and its history, without results."""
+    async with ledger.begin() as session:
+        job = await jobs.find(session, principal, job_id)
+        history = await events.history(session, job_id)
+    return report_of(job, events=[_event(one) for one in history])
+
+
+def _event(event: JobEvent) -> EventReport:
+    return EventReport(
+        at=event.at,
+        actor=event.actor,
+        via=event.via,
+        from_state=JobState(event.from_state) if event.from_state else None,
+        to_state=JobState(event.to_state),
+        detail=event.detail,
+    )

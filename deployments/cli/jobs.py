@@ -72,7 +72,7 @@ def status(context: typer.Context, job: JobText, json: Json = False) -> None:
     """How a job is doing, and everything that happened to it."""
 
     async def read(connection: Connection) -> JobReport:
-        return await connection.report(await connection.find(job))
+        return await connection.status(await connection.find(job))
 
     report = context.ensure_object(State).call(read)
     print_json(report) if json else console.print(tables.status(report))

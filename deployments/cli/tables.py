@@ -59,6 +59,19 @@ def status(report: JobReport) -> RenderableType:
     ]
     for name, value in rows:
         table.add_row(Text(name, style="dim"), value)
+    return Group(table, _history(report)) if report.events else table
+
+
+def _history(report: JobReport) -> Table:
+    table = Table("at (UTC)", "state", "by", "through", "why")
+    for event in report.events:
+        table.add_row(
+            f"{event.at.astimezone(UTC):%H:%M:%S.%f}"[:-3],
+            state_text(event.to_state),
+            event.actor,
+            event.via,
+            Text(event.detail or ""),
+        )
     return table
 
 

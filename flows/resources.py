@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from uuid import UUID
 
 from qpuflow.domain.compiling import MODULES
 from qpuflow.domain.request import digest
@@ -26,6 +27,8 @@ class Resources:
         self.ledger = ledger
         self.draining = asyncio.Event()
         """Set when this process is about to end: finish what is begun, begin nothing."""
+        self.ending: set[UUID] = set()
+        """Flow runs that somebody cancelled: they begin nothing more."""
         self.compilers = ForkedPool(MODULES, size=os.cpu_count() or 1)
         self._drivers: dict[str, tuple[str, Driver]] = {}
         self._retired: list[Driver] = []

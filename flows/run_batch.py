@@ -53,8 +53,9 @@ async def carry_batch(
         if resumed:
             await _show(board, await run_steps(carrying, resumed), outcomes)
         idle_since = time.monotonic()
-        # A process that is about to end leaves what it has not begun to the next carrier.
-        while not (outcomes and shared.draining.is_set()):
+        # A process that is about to end leaves what it has not begun to the next carrier; so does
+        # a run that was cancelled.
+        while not (outcomes and shared.draining.is_set()) and flow_run_id not in shared.ending:
             async with ledger.begin() as session:
                 await carriers.require_live(session, carrying.carrier_id)
                 jobs = await batches.take(session, carrying.principal, batch_id, CHUNK_SIZE)

@@ -103,6 +103,7 @@ class Engine:
             _log.exception("Flow run %s", run_id)
         finally:
             self._runs.pop(run_id, None)
+            self._shared.ending.discard(run_id)
             self._writer.write(line(Answer(flow_run_id=run_id, exit_code=code)))
 
     async def _execute(self, run_id: UUID) -> None:
@@ -129,8 +130,12 @@ class Engine:
         return flow
 
     async def _cancel(self, run_id: UUID) -> None:
-        """Have the QPU end what the run is at; then end the run."""
+        """Have the QPU end what the run is at; then end the run.
+
+        It begins nothing meanwhile: what it had not begun is another carrier's.
+        """
         ledger, principal = self._shared.ledger, service("worker")
+        self._shared.ending.add(run_id)
         try:
             async with ledger.begin() as session:
                 current = await batches.begun_in_run(session, run_id)

@@ -69,7 +69,12 @@ async def _worker(
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", code, *command[1:]),
-            env={**os.environ, "QPUFLOW_HOME": str(stack.home), **environment},
+            env={
+                **os.environ,
+                **stack.environment,
+                "QPUFLOW_HOME": str(stack.home),
+                **environment,
+            },
             cwd=log.parent,
             stdout=output,
             stderr=output,

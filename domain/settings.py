@@ -15,6 +15,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from qpuflow.domain.policy import PolicyRules
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -27,9 +29,14 @@ def _login() -> str:
 
 
 class Settings(BaseSettings):
-    """What an installation may decide. Environment variables are named ``QPUFLOW_<FIELD>``."""
+    """What an installation may decide. Environment variables are named ``QPUFLOW_<FIELD>``.
 
-    model_config = SettingsConfigDict(env_prefix="QPUFLOW_", frozen=True, extra="ignore")
+    Those of a group are ``QPUFLOW_<GROUP>__<FIELD>``.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="QPUFLOW_", env_nested_delimiter="__", frozen=True, extra="ignore"
+    )
 
     home: Path = Field(
         default=Path("~/.qpuflow"), description="Where state lives: database, logs, payloads."
@@ -79,6 +86,9 @@ class Settings(BaseSettings):
     )
     retention_days: Annotated[int, Field(ge=1)] = Field(
         default=90, description="How long finished jobs and Prefect's runs are kept."
+    )
+    policy: PolicyRules = Field(
+        default_factory=PolicyRules, description="Who runs next, and what a booking is worth."
     )
 
     @cached_property

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy.engine import make_url
 
 from qpuflow.deployments.cli.context import console, settings_of
 from qpuflow.domain.endpoints import find_endpoints
 from qpuflow.domain.settings import Settings
-from qpuflow.flows.open_ledger import payload_url
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,6 +53,10 @@ def restore(
 
 def _places(settings: Settings) -> tuple[str, str, str]:
     """The URLs of the ledger, of Prefect's database and of the payloads."""
+    from sqlalchemy.engine import make_url
+
+    from qpuflow.flows.open_ledger import payload_url
+
     ledger = find_endpoints(settings).ledger_url.get_secret_value()
     if settings.prefect_database_url is not None:
         prefect = settings.prefect_database_url.get_secret_value()

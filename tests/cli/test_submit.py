@@ -13,7 +13,7 @@ from tests.system.installation import Answer, Installation
 FILES = [EXAMPLES / f"{name}.qasm" for name in ("two-registers", "bell", "deutsch-jozsa")]
 REPORT = {
     *("job_id", "state", "reason", "user", "qpu", "shots", "attempt", "created_at"),
-    *("finished_at", "programs", "timings"),
+    *("finished_at", "programs", "timings", "events"),
 }
 LONG = "\n".join(
     [
@@ -67,7 +67,10 @@ def test_registers_are_separated_by_one_space_the_last_leftmost(report: Any) -> 
 
 
 async def test_status_result_and_jobs_say_the_same(stack: Installation, report: Any) -> None:
-    assert (await stack.run("status", "of-this-module", "--json")).json == report
+    status = (await stack.run("status", "of-this-module", "--json")).json
+    told_by_both = set(report) - {"programs", "events"}
+    assert {key: status[key] for key in told_by_both} == {key: report[key] for key in told_by_both}
+    assert [event["to_state"] for event in status["events"]][-1] == "completed"
     assert (await stack.run("result", report["job_id"][:13], "--json")).json == report
     newest = (await stack.run("jobs", "--qpu", "aer", "--json")).json
     assert report["job_id"] in [job["id"] for job in newest]
@@ -116,7 +119,7 @@ async def test_a_job_is_its_users_own(stack: Installation, report: Any) -> None:
         assert refused.code == 2
         assert "There is no job" in refused.message
     assert (await stack.run("--user", "mallory", "jobs", "--json")).json == []
-    seen = await stack.run("--user", "mallory", "--operator", "status", report["job_id"], "--json")
+    seen = await stack.run("--user", "mallory", "--operator", "result", report["job_id"], "--json")
     assert seen.json == report
 
 

@@ -158,7 +158,8 @@ async def traces(stack: Installation, job_id: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for table, condition in PART_OF.items():
         rows = await stack.rows(f"SELECT * FROM {table} WHERE {condition}", job_id)
-        found[table] = [sorted(c for c, value in row.items() if value is not None) for row in rows]
+        filled = (sorted(name for name, value in row.items() if value is not None) for row in rows)
+        found[table] = sorted(filled)
     events = "SELECT from_state, to_state FROM job_events WHERE job_id = $1 ORDER BY id"
     found["history"] = [tuple(row.values()) for row in await stack.rows(events, job_id)]
     return found

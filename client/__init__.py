@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from qpuflow.client.blocking import call
+from qpuflow.client.booking import End, Start
 from qpuflow.client.connection import Connection, Receipt, connect
 from qpuflow.client.programs import as_programs, of_circuit
 from qpuflow.domain.admission import requested
+from qpuflow.domain.booking import Booking
 from qpuflow.domain.errors import InputError, QpuflowError
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.report import JobReport, ProgramReport
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from qpuflow.client.programs import OneProgram
 
 __all__ = [
+    "Booking",
     "Connection",
     "InputError",
     "JobHandle",
@@ -41,12 +44,17 @@ __all__ = [
     "Program",
     "Receipt",
     "as_programs",
+    "book",
+    "bookings",
     "cancel",
+    "cancel_booking",
+    "change_booking",
     "connect",
     "job",
     "jobs",
     "of_circuit",
     "qpus",
+    "release",
     "result",
     "status",
     "submit",
@@ -139,3 +147,31 @@ def jobs(*, qpu: str | None = None, limit: int = 50) -> list[Job]:
 
 def qpus() -> list[RegisteredQpu]:
     return call(lambda connection: connection.qpus())
+
+
+def book(qpu: str, start: Start, end: End, note: str | None = None) -> Booking:
+    """Book `[start, end)` for your project. An end may be a length: a timedelta, or "+2h".
+
+    Raises `InputError` for what the rules forbid, and `Conflict` naming whose time it is.
+    """
+    return call(lambda connection: connection.bookings.book(qpu, start, end, note))
+
+
+def bookings(qpu: str | None = None) -> list[Booking]:
+    """Everybody's that has not ended, oldest first."""
+    return call(lambda connection: connection.bookings.upcoming(qpu))
+
+
+def change_booking(booking_id: UUID, start: Start, end: End) -> Booking:
+    """Move a booking that has not started."""
+    return call(lambda connection: connection.bookings.change(booking_id, start, end))
+
+
+def release(booking_id: UUID) -> Booking:
+    """End a booking that has started: from now on the time is everybody's."""
+    return call(lambda connection: connection.bookings.release(booking_id))
+
+
+def cancel_booking(booking_id: UUID) -> Booking:
+    """Give up a booking that has not started."""
+    return call(lambda connection: connection.bookings.cancel(booking_id))

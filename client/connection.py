@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from qpuflow.client.booking import Bookings
 from qpuflow.domain.endpoints import find_endpoints
 from qpuflow.domain.errors import InputError, NotFound, OperatorNeeded, Unavailable
 from qpuflow.domain.job import Job, JobState
@@ -61,6 +62,7 @@ class Connection:
         self.principal = Principal(
             settings.user, settings.project or settings.user, frozenset(roles), via="client"
         )
+        self.bookings = Bookings(ledger, self.principal, settings)
 
     async def submit(self, request: JobRequest) -> Receipt:
         """Accept a job. When this returns it is not lost any more, whatever crashes.

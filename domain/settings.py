@@ -6,6 +6,7 @@ import getpass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr
 from pydantic_settings import (
@@ -15,6 +16,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from qpuflow.domain.booking import BookingRules
+from qpuflow.domain.errors import InputError
 from qpuflow.domain.policy import PolicyRules
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -90,6 +93,23 @@ class Settings(BaseSettings):
     policy: PolicyRules = Field(
         default_factory=PolicyRules, description="Who runs next, and what a booking is worth."
     )
+    booking: BookingRules = Field(default_factory=BookingRules, description="What may be booked.")
+    time_zone: str | None = Field(
+        default=None,
+        description="Of times that are typed without one, as Europe/Berlin. Empty: the system's.",
+    )
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """Where the user's clock is."""
+        from tzlocal import get_localzone
+
+        try:
+            return ZoneInfo(self.time_zone) if self.time_zone else get_localzone()
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise InputError(
+                f"There is no time zone {self.time_zone!r}", remedy="Write it as Europe/Berlin."
+            ) from error
 
     @cached_property
     def root(self) -> Path:

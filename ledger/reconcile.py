@@ -13,7 +13,7 @@ from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.job_values import value_of
 from qpuflow.ledger.payload_store import seconds_ago
 from qpuflow.ledger.schema import (
-    Booking,
+    BookingRow,
     Carrier,
     CarrierState,
     Charge,
@@ -41,7 +41,7 @@ async def require_replaceable(ledger: Ledger, *, overwrite: bool) -> None:
         )
         owned = [
             table.__tablename__
-            for table in (JobRow, Charge, Booking)
+            for table in (JobRow, Charge, BookingRow)
             if await session.scalar(select(literal(1)).select_from(table).limit(1))
         ]
     if at_work:

@@ -5,16 +5,14 @@ from qpuflow.ledger.schema.base import Base
 from qpuflow.ledger.schema.carriers import Batch, BatchKind, BatchState, Carrier, CarrierState
 from qpuflow.ledger.schema.jobs import Intent, IntentState, JobEvent, JobRow, ProgramRow, TicketRow
 from qpuflow.ledger.schema.payloads import Executed, Payload, ResultRow, Transpilation
-from qpuflow.ledger.schema.qpus import Booking, BookingKind, BookingState, Lease, Qpu
+from qpuflow.ledger.schema.qpus import BookingRow, Lease, Qpu
 
 __all__ = [
     "Base",
     "Batch",
     "BatchKind",
     "BatchState",
-    "Booking",
-    "BookingKind",
-    "BookingState",
+    "BookingRow",
     "Carrier",
     "CarrierState",
     "Charge",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -11,19 +10,9 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func, tex
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from qpuflow.domain.booking import BookingKind, BookingState
 from qpuflow.domain.device import DeviceStatus
 from qpuflow.ledger.schema.base import Base, CreatedAt, one_of
-
-
-class BookingKind(StrEnum):
-    PROJECT = "project"
-    MAINTENANCE = "maintenance"
-
-
-class BookingState(StrEnum):
-    ACTIVE = "active"
-    RELEASED = "released"
-    CANCELLED = "cancelled"
 
 
 class Qpu(Base):
@@ -46,7 +35,7 @@ class Qpu(Base):
     synced_at: Mapped[datetime]
 
 
-class Booking(Base):
+class BookingRow(Base):
     """`[starts_at, ends_at)` of one QPU. Rows of another source are a vendor's calendar."""
 
     __tablename__ = "bookings"

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from qpuflow.domain.errors import Unavailable
 from qpuflow.ledger.database import Ledger
-from qpuflow.ledger.schema import Booking, Qpu
+from qpuflow.ledger.schema import BookingRow, Qpu
 from tests.ledger import databases
 from tests.ledger.entities import QPU, complete, register, rows, scalar, submit
 
@@ -30,7 +30,7 @@ async def book(ledger: Ledger, start: float, end: float, **other: Any) -> None:
         "created_by": "alice",
     }
     async with ledger.begin() as session:
-        await session.execute(insert(Booking).values(values | other))
+        await session.execute(insert(BookingRow).values(values | other))
 
 
 async def test_bookings_that_overlap_are_refused(ledger: Ledger) -> None:

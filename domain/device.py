@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -59,7 +58,7 @@ class Device(_Value):
     simulator: bool = False
     description: str = ""
 
-    @cached_property
+    @property
     def target_hash(self) -> str:
         """Changes when, and only when, a transpiled program may no longer fit."""
         gates = [gate.model_dump(mode="json") for gate in self.gates]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -14,7 +15,7 @@ from qpuflow.domain.errors import NotFound
 from qpuflow.ledger.schema import JobRow, Qpu
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RegisteredQpu:
     name: str
     block: str
@@ -24,6 +25,11 @@ class RegisteredQpu:
     status: DeviceStatus
     status_reason: str | None
     synced_at: datetime
+
+    @cached_property
+    def target_hash(self) -> str:
+        """As `Device.target_hash`, which takes milliseconds for a large device."""
+        return self.device.target_hash
 
 
 async def register(

@@ -59,7 +59,7 @@ def key_of(carrying: Carrying, work: Work, stored: StoredProgram) -> CacheKey:
         "observables": stored.program.observables,
         "format": stored.program.format,
     }
-    return CacheKey(stored.program_hash, carrying.qpu.device.target_hash, digest(options))
+    return CacheKey(stored.program_hash, carrying.qpu.target_hash, digest(options))
 
 
 async def _compile(carrying: Carrying, program: Program, work: Work) -> Compilation:

@@ -12,6 +12,7 @@ import psutil
 
 PATIENCE_SECONDS = 3.0
 LOOK_SECONDS = 0.05
+LEFTOVER_ROUNDS = 5
 
 
 async def end(pid: int, stop_signal: signal.Signals, patience_seconds: float) -> None:
@@ -38,8 +39,13 @@ async def end_leftovers(name: str, value: str) -> None:
     """End what an earlier stack left when it and its guard were killed together.
 
     Such processes carry `name` with `value` in their environment, and no parent of theirs is left.
+    Some may have started others while they were ended: looked for until there are none.
     """
-    await _end_all([process for process in psutil.process_iter() if _carries(process, name, value)])
+    for _ in range(LEFTOVER_ROUNDS):
+        found = [process for process in psutil.process_iter() if _carries(process, name, value)]
+        if not found:
+            return
+        await _end_all(found)
 
 
 def reap_strays(ours: Iterable[int]) -> None:

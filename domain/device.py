@@ -15,6 +15,26 @@ class DeviceStatus(StrEnum):
     MAINTENANCE = "maintenance"
 
 
+class Control(StrEnum):
+    """What an operator lets a QPU do."""
+
+    OPEN = "open"
+    PAUSED = "paused"
+    """Jobs are accepted, and none starts."""
+    DRAINING = "draining"
+    """What is queued runs; nothing more is accepted."""
+    OFFLINE = "offline"
+    """Nothing is accepted, and nothing starts."""
+
+    @property
+    def accepts(self) -> bool:
+        return self in (Control.OPEN, Control.PAUSED)
+
+    @property
+    def starts(self) -> bool:
+        return self in (Control.OPEN, Control.DRAINING)
+
+
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,6 +76,9 @@ class Device(_Value):
     status_reason: str | None = None
     outside_effects: bool = True
     simulator: bool = False
+    interruptible: bool = Field(
+        default=True, description="Running work stops within seconds when it is cancelled."
+    )
     description: str = ""
 
     @property

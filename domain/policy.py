@@ -91,6 +91,8 @@ class QpuState:
     """Recent QPU seconds of each user."""
     last_active: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
     """When each project's last job here ended."""
+    busy: frozenset[str] = frozenset()
+    """Projects with jobs that are being prepared, besides those that wait here."""
     closed: str | None = None
     """Why the QPU takes no job at all: paused, drained, offline."""
     lends: bool = True
@@ -121,11 +123,11 @@ def decide(state: QpuState, now: datetime) -> Decision:
     """The one decision: who runs next on this QPU."""
     if (full := _no_lane(state, now)) is not None:
         return full
-    obstacles = {job: obstacle(state, job, now) for job in state.waiting}
-    free = [job for job, why in obstacles.items() if why is None]
-    if free:
-        return _turn(state, min(free, key=lambda job: _order(state, job, now)), free, now)
-    waits = [why for why in obstacles.values() if why is not None]
+    ordered = _in_order(state, now)
+    first = next((job for job in ordered if obstacle(state, job, now) is None), None)
+    if first is not None:
+        return _turn(state, first, ordered, now)
+    waits = [why for job in ordered if (why := obstacle(state, job, now)) is not None]
     return min(waits, key=_soonest) if waits else Wait("Nothing is queued")
 
 
@@ -142,14 +144,19 @@ def _soonest(wait: Wait) -> tuple[bool, float]:
     return (wait.until is None, wait.until.timestamp() if wait.until else 0.0)
 
 
-def _order(state: QpuState, job: Waiting, now: datetime) -> tuple[bool, bool, float, int]:
+def _in_order(state: QpuState, now: datetime) -> list[Waiting]:
     """A booker before all, then what an operator moved, then fairness between users, then age."""
-    stranger = _booked_for(state, job.project, now) is None
-    usage = state.usage.get(job.user, 0.0) if stranger else 0.0
-    return (stranger, not job.is_first, usage, job.number)
+    bookers = {slot.project for slot in _active(state, now)}
+
+    def place(job: Waiting) -> tuple[bool, bool, float, int]:
+        stranger = job.project not in bookers
+        usage = state.usage.get(job.user, 0.0) if stranger else 0.0
+        return (stranger, not job.is_first, usage, job.number)
+
+    return sorted(state.waiting, key=place)
 
 
-def _turn(state: QpuState, first: Waiting, free: list[Waiting], now: datetime) -> Grant:
+def _turn(state: QpuState, first: Waiting, ordered: list[Waiting], now: datetime) -> Grant:
     """The first job and those that travel with it, as far as its user's turn goes.
 
     A lent slot is lent for one job at a time, so that a booker waits for one at most.
@@ -157,11 +164,12 @@ def _turn(state: QpuState, first: Waiting, free: list[Waiting], now: datetime) -
     ends_at = now + _seconds(first.estimate_seconds)
     if _is_lent(state, first, now):
         return Grant((first,), ends_at)
-    shared = any(job.user != first.user for job in free)
+    shared = any(job.user != first.user and obstacle(state, job, now) is None for job in ordered)
     limit = now + _seconds(state.rules.turn_max_seconds)
     jobs = [first]
-    others = (job for job in free if job is not first and job.batch == first.batch)
-    for job in sorted(others, key=lambda job: _order(state, job, now)):
+    for job in ordered:
+        if job is first or job.batch != first.batch or obstacle(state, job, now) is not None:
+            continue
         after = ends_at + _seconds(job.estimate_seconds)
         if (shared and after > limit) or after > _must_end(state, job, now):
             break
@@ -202,7 +210,9 @@ def _not_lent(state: QpuState, slot: Slot, job: Waiting, now: datetime) -> Wait 
 
 def _has_work(state: QpuState, project: str, now: datetime) -> bool:
     """Work that is due. What could not start in this booking anyhow keeps nobody out."""
-    return any(one.project == project for one in state.running) or any(
+    if project in state.busy or any(one.project == project for one in state.running):
+        return True
+    return any(
         job.project == project
         and (job.not_before is None or job.not_before <= now)
         and now + _seconds(job.estimate_seconds) <= _must_end(state, job, now)

@@ -82,6 +82,7 @@ async def _is_over(carrying: Carrying, end: float) -> bool:
 
 
 async def _show(board: artifacts.Board, chunk: Chunk, outcomes: Counter[str]) -> None:
+    chunk = chunk.without_those_put_back()
     outcomes.update(work.end.state.value if work.end else "completed" for work in chunk.works)
     await board.add(chunk)
 

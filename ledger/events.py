@@ -79,11 +79,13 @@ async def require_move(
 def _moments(to: JobState) -> dict[str, Any]:
     match to:
         case JobState.QUEUED:
-            return {"finished_at": None}
+            return {"finished_at": None, "asks_since": None}
+        case JobState.RUNNING:
+            return {"asks_since": None}
         case JobState.PREPARING:
             return {"started_at": func.coalesce(JobRow.started_at, func.now())}
         case _ if to.is_final:
-            return {"finished_at": func.now()}
+            return {"finished_at": func.now(), "asks_since": None}
         case _:
             return {}
 

@@ -6,12 +6,13 @@ that has passed.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, insert, literal, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.ledger.schema import Lease, Qpu
+from qpuflow.ledger.schema import Batch, Carrier, Lease, Qpu
 
 
 async def acquire(
@@ -19,32 +20,56 @@ async def acquire(
 ) -> int | None:
     """A fencing token if a lane is free, else None. A carrier that has a lease gets that one again.
 
-    The QPU's row lock makes this transaction the only one that decides for it.
+    For work that the QPU has already: nothing is left to decide. New work asks the arbiter.
     """
-    row = await session.scalar(select(Qpu).where(Qpu.name == qpu).with_for_update(key_share=True))
+    row = await lock(session, qpu)
     if row is None:
         return None
-    await _end_expired(session, qpu)
-    held = await session.execute(
-        select(Lease.carrier_id, Lease.fencing_token).where(
-            Lease.qpu == qpu, Lease.released_at.is_(None)
-        )
-    )
-    lanes = dict(held.tuples().all())
-    if carrier_id in lanes:
-        return lanes[carrier_id]
+    lanes = await held(session, qpu)
+    mine = next((lease for lease in lanes if lease.carrier_id == carrier_id), None)
+    if mine is not None:
+        return mine.fencing_token
     if len(lanes) >= row.lanes:
         return None
-    row.fencing_token += 1
-    await session.execute(
-        insert(Lease).values(
-            qpu=qpu,
-            fencing_token=row.fencing_token,
-            carrier_id=carrier_id,
-            granted_at=func.clock_timestamp(),
-            expires_at=_in(lease_seconds),
-        )
+    return await grant(session, row, carrier_id, lease_seconds, timedelta())
+
+
+async def lock(session: AsyncSession, qpu: str) -> Qpu | None:
+    """The QPU's row, so that no other transaction decides for it. What has expired is ended."""
+    row = await session.scalar(select(Qpu).where(Qpu.name == qpu).with_for_update(key_share=True))
+    if row is not None:
+        await _end_expired(session, qpu)
+    return row
+
+
+async def held(session: AsyncSession, qpu: str) -> list[Lease]:
+    """One a lane in use."""
+    return list(
+        await session.scalars(select(Lease).where(Lease.qpu == qpu, Lease.released_at.is_(None)))
     )
+
+
+async def grant(
+    session: AsyncSession, row: Qpu, carrier_id: UUID, lease_seconds: float, work: timedelta
+) -> int:
+    """A lane, under the QPU's lock, and the token that only its holder has."""
+    row.fencing_token += 1
+    carried = (
+        select(
+            literal(row.name),
+            literal(row.fencing_token),
+            Carrier.id,
+            Batch.user,
+            Batch.project,
+            func.clock_timestamp(),
+            func.clock_timestamp() + work,
+            _in(lease_seconds),
+        )
+        .join(Batch, Batch.id == Carrier.batch_id)
+        .where(Carrier.id == carrier_id)
+    )
+    columns = ["qpu", "fencing_token", "carrier_id", "user", "project", "granted_at", "ends_at"]
+    await session.execute(insert(Lease).from_select([*columns, "expires_at"], carried))
     return row.fencing_token
 
 

@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import UUID
 
-from qpuflow.ledger import carriers, leases
+from qpuflow.domain.errors import Unavailable
+from qpuflow.domain.job import JobState
+from qpuflow.domain.policy import Wait
+from qpuflow.ledger import arbiter, carriers, jobs, leases
+from qpuflow.ledger.arbiter import After, Question, Turn
+from qpuflow.tasks import waiting_room
 from qpuflow.tasks.step import step
-from qpuflow.tasks.work import Chunk
+from qpuflow.tasks.work import Carrying, Chunk, Work
 
-ASK_AGAIN_SECONDS = 0.2
+NOT_YET = "It waits for its user's next turn"
+CANCELLED = "Cancelled before it was handed over"
+_log = logging.getLogger("prefect.qpuflow")
 
 
 @step("book_slot")
 async def book_slot(chunk: Chunk) -> Chunk:
-    """Wait for a free lane. The lease is kept alive by the carrier's heartbeat."""
+    """Wait for this carrier's turn. The lease is kept alive by the carrier's heartbeat.
+
+    Jobs that are not of the turn are queued again: for them nothing has been tried.
+    """
     if not chunk.active:
         return chunk
-    carrying = chunk.carrying
+    if any(work.job.state is not JobState.PREPARING for work in chunk.active):
+        return chunk.updated([], fencing_token=await _a_lane(chunk.carrying))
+    async with _asking(chunk):
+        while True:
+            answer, cancelled = await _ask(chunk)
+            if isinstance(answer, Turn):
+                return _granted(chunk, answer)
+            if cancelled:
+                return chunk.updated(_left(work, cancelled) for work in chunk.active)
+            await _rest(chunk, answer)
+
+
+async def _a_lane(carrying: Carrying) -> int:
+    """For work that the QPU has already; whose turn it is was decided when it was handed over."""
     while True:
         async with carrying.ledger.begin() as session:
             await carriers.require_live(session, carrying.carrier_id)
@@ -27,5 +55,86 @@ async def book_slot(chunk: Chunk) -> Chunk:
                 carrying.settings.lost_after_seconds,
             )
         if token is not None:
-            return chunk.updated([], fencing_token=token)
-        await asyncio.sleep(ASK_AGAIN_SECONDS)
+            return token
+        await waiting_room.sleep(carrying.qpu.name, carrying.batch_id, None)
+
+
+@asynccontextmanager
+async def _asking(chunk: Chunk) -> AsyncGenerator[None]:
+    """Seen by the arbiter as ready to run, and no longer when this run gives up."""
+    carrying = chunk.carrying
+    estimates = await _estimates(carrying, chunk.active)
+    async with carrying.ledger.begin() as session:
+        await carriers.require_live(session, carrying.carrier_id)
+        await arbiter.get_ready(session, estimates)
+    try:
+        yield
+    except BaseException:
+        await _withdraw(carrying)
+        raise
+
+
+async def _withdraw(carrying: Carrying) -> None:
+    try:
+        async with carrying.ledger.begin() as session:
+            await carriers.require_live(session, carrying.carrier_id)
+            await arbiter.withdraw(session, carrying.batch_id)
+    except Unavailable as error:
+        _log.warning("Others wait until this carrier is missed: %s", error)
+
+
+async def _estimates(carrying: Carrying, works: Sequence[Work]) -> dict[UUID, float]:
+    """What the driver says, or what was learned when the job was cut off before."""
+    found = await asyncio.gather(*(_estimate(carrying, work) for work in works))
+    return {work.job.id: seconds for work, seconds in zip(works, found, strict=True)}
+
+
+async def _estimate(carrying: Carrying, work: Work) -> float:
+    known = work.job.estimate_seconds
+    try:
+        estimate = await carrying.driver.estimate(work.executables, work.job.shots)
+    except Exception as error:  # noqa: BLE001  what is wrong with the job, the dispatch will say
+        _log.warning("Job %s has no estimate: %r", work.job.id, error)
+        return known
+    return max(estimate.seconds, known)
+
+
+async def _ask(chunk: Chunk) -> tuple[Turn | Wait | After, set[UUID]]:
+    """The arbiter's answer, and whose user has given up meanwhile."""
+    carrying = chunk.carrying
+    question = Question(
+        carrying.qpu.name,
+        carrying.carrier_id,
+        carrying.batch_id,
+        carrying.settings.lost_after_seconds,
+    )
+    async with carrying.ledger.begin() as session:
+        await carriers.require_live(session, carrying.carrier_id)
+        answer = await arbiter.ask(session, question, carrying.settings.policy)
+        if isinstance(answer, Turn):
+            return answer, set()
+        ids = [work.job.id for work in chunk.active]
+        return answer, await jobs.asked_to_cancel(session, ids)
+
+
+def _granted(chunk: Chunk, turn: Turn) -> Chunk:
+    others = [work for work in chunk.active if work.job.id not in turn.job_ids]
+    return chunk.updated(
+        (work.put_back(NOT_YET) for work in others), fencing_token=turn.fencing_token
+    )
+
+
+def _left(work: Work, cancelled: set[UUID]) -> Work:
+    if work.job.id in cancelled:
+        return work.ended(JobState.CANCELLED, CANCELLED)
+    return work.put_back(NOT_YET)
+
+
+async def _rest(chunk: Chunk, answer: Wait | After) -> None:
+    """Until it may be this carrier's turn; the one whose turn it is is woken at once."""
+    name, left = chunk.carrying.qpu.name, None
+    if isinstance(answer, After):
+        waiting_room.wake(name, answer.batch_id)
+    elif answer.until is not None:
+        left = (answer.until - datetime.now(UTC)).total_seconds()
+    await waiting_room.sleep(name, chunk.carrying.batch_id, left)

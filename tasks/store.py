@@ -42,5 +42,5 @@ def _by_end(works: Iterable[Work]) -> dict[End, list[UUID]]:
 
 async def _end(session: AsyncSession, carrying: Carrying, end: End, job_ids: list[UUID]) -> None:
     moved = await events.move(session, carrying.principal, job_ids, end.state, reason=end.reason)
-    if end.state is JobState.QUEUED:
+    if end.state is JobState.QUEUED and end.was_tried:
         await jobs.next_attempt(session, moved)

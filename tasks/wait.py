@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Container
 from dataclasses import replace
+from uuid import UUID
 
 from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.drivers.base import RemoteState, RemoteStatus
-from qpuflow.ledger import jobs, leases
+from qpuflow.ledger import arbiter, jobs, leases
+from qpuflow.tasks import waiting_room
 from qpuflow.tasks.attempts import again
 from qpuflow.tasks.step import step
 from qpuflow.tasks.work import Carrying, Chunk, Work
 
 CANCEL_POLL_SECONDS = 0.5
+OVERRUN = "It ran longer than expected, into a booking, and was cut off; it will run again"
 _log = logging.getLogger("prefect.qpuflow")
 
 
@@ -24,10 +27,13 @@ _log = logging.getLogger("prefect.qpuflow")
 async def wait(chunk: Chunk) -> Chunk:
     """All jobs at once. The lane is free again as soon as the QPU is done with them."""
     carrying = chunk.carrying
-    cancels = asyncio.create_task(_pass_on_cancellations(carrying, chunk.active))
+    cut_off: set[UUID] = set()
+    cancels = asyncio.create_task(_pass_on_cancellations(chunk, cut_off))
     try:
         async with asyncio.TaskGroup() as group:
-            followed = [group.create_task(_settle(carrying, work)) for work in chunk.active]
+            followed = [
+                group.create_task(_settle(carrying, work, cut_off)) for work in chunk.active
+            ]
     except* Exception as failures:
         raise failures.exceptions[0] from failures
     finally:
@@ -35,14 +41,15 @@ async def wait(chunk: Chunk) -> Chunk:
     if chunk.fencing_token is not None:
         async with carrying.ledger.begin() as session:
             await leases.release(session, carrying.qpu.name, chunk.fencing_token)
+        waiting_room.wake_one(carrying.qpu.name)
     return chunk.updated(task.result() for task in followed)
 
 
-async def _settle(carrying: Carrying, work: Work) -> Work:
+async def _settle(carrying: Carrying, work: Work, cut_off: Container[UUID]) -> Work:
     """A job whose result cannot be had fails by itself; only what may pass repeats the step."""
     try:
         async with asyncio.timeout(carrying.settings.run_timeout_seconds):
-            return await _follow(carrying, work)
+            return await _follow(carrying, work, cut_off)
     except TimeoutError:
         assert work.ticket is not None
         await carrying.driver.cancel(work.ticket)
@@ -54,7 +61,7 @@ async def _settle(carrying: Carrying, work: Work) -> Work:
         return work.ended(JobState.FAILED, f"Its result cannot be read: {error!r}")
 
 
-async def _follow(carrying: Carrying, work: Work) -> Work:
+async def _follow(carrying: Carrying, work: Work, cut_off: Container[UUID]) -> Work:
     assert work.ticket is not None
     began = time.perf_counter()
     status = RemoteStatus(RemoteState.LOST, "The QPU said nothing")
@@ -65,6 +72,8 @@ async def _follow(carrying: Carrying, work: Work) -> Work:
         case RemoteState.COMPLETED:
             outcome = await carrying.driver.fetch(work.ticket)
             return replace(work, outcome=outcome).timed("wait", time.perf_counter() - began)
+        case RemoteState.CANCELLED if work.job.id in cut_off:
+            return work.ended(JobState.QUEUED, OVERRUN)
         case RemoteState.CANCELLED:
             return work.ended(JobState.CANCELLED, status.message or "Cancelled")
         case RemoteState.LOST if not carrying.qpu.device.outside_effects:
@@ -73,16 +82,33 @@ async def _follow(carrying: Carrying, work: Work) -> Work:
             return work.ended(JobState.FAILED, status.message or f"The QPU says {status.state}")
 
 
-async def _pass_on_cancellations(carrying: Carrying, works: Iterable[Work]) -> None:
-    """Tell the QPU of every cancellation asked for, once."""
-    tickets = {work.job.id: work.ticket for work in works if work.ticket is not None}
+async def _pass_on_cancellations(chunk: Chunk, cut_off: set[UUID]) -> None:
+    """Tell the QPU of every cancellation asked for, once, and stop what overruns."""
+    carrying = chunk.carrying
+    tickets = {work.job.id: work.ticket for work in chunk.active if work.ticket is not None}
     while tickets:
         try:
             async with carrying.ledger.begin() as session:
                 asked = await jobs.asked_to_cancel(session, list(tickets))
+            if await _has_overrun(chunk):
+                cut_off |= tickets.keys() - asked
+                asked = set(tickets)
             for job_id in asked:
                 await carrying.driver.cancel(tickets[job_id])
                 del tickets[job_id]
         except Unavailable as error:
             _log.warning("A cancellation is not passed on yet: %s", error)
         await asyncio.sleep(CANCEL_POLL_SECONDS)
+
+
+async def _has_overrun(chunk: Chunk) -> bool:
+    """Whether this turn keeps a booker from their time. What it took is noted for the next."""
+    carrying, token = chunk.carrying, chunk.fencing_token
+    if token is None:
+        return False
+    async with carrying.ledger.begin() as session:
+        name, rules = carrying.qpu.name, carrying.settings.policy
+        if not await arbiter.has_overrun(session, name, token, rules):
+            return False
+        await arbiter.cut_off(session, name, token, [work.job.id for work in chunk.active])
+    return True

@@ -24,6 +24,8 @@ class End:
 
     state: JobState
     reason: str
+    was_tried: bool = True
+    """False: its turn had not come, and it is still in the same attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,14 @@ class Work:
 
     def ended(self, state: JobState, reason: str) -> Work:
         return replace(self, end=End(state, reason))
+
+    def put_back(self, reason: str) -> Work:
+        """Queued again as if it had not been taken."""
+        return replace(self, end=End(JobState.QUEUED, reason, was_tried=False))
+
+    @property
+    def is_put_back(self) -> bool:
+        return self.end is not None and not self.end.was_tried
 
     def timed(self, step: str, seconds: float) -> Work:
         """The first note of a step stands: what the job itself took, if the step knows it."""
@@ -96,6 +106,11 @@ class Chunk:
     def active(self) -> tuple[Work, ...]:
         """Jobs that have not left the pipeline."""
         return tuple(work for work in self.works if work.end is None)
+
+    def without_those_put_back(self) -> Chunk:
+        """What came of those whose turn it was."""
+        works = [work for work in self.works if not work.is_put_back]
+        return Chunk(self.carrying, works, self.fencing_token)
 
     def updated(self, changed: Iterable[Work], *, fencing_token: int | None = None) -> Chunk:
         """The same jobs, some of them with what was learned."""

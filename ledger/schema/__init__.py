@@ -5,7 +5,7 @@ from qpuflow.ledger.schema.base import Base
 from qpuflow.ledger.schema.carriers import Batch, BatchKind, BatchState, Carrier, CarrierState
 from qpuflow.ledger.schema.jobs import Intent, IntentState, JobEvent, JobRow, ProgramRow, TicketRow
 from qpuflow.ledger.schema.payloads import Executed, Payload, ResultRow, Transpilation
-from qpuflow.ledger.schema.qpus import BookingRow, Lease, Qpu
+from qpuflow.ledger.schema.qpus import BookingRow, Lease, Qpu, Usage
 
 __all__ = [
     "Base",
@@ -30,5 +30,6 @@ __all__ = [
     "ResultRow",
     "TicketRow",
     "Transpilation",
+    "Usage",
     "User",
 ]

@@ -48,6 +48,14 @@ class JobRow(Base):
             postgresql_where=text("state NOT IN ('completed', 'failed', 'cancelled')"),
         ),
         Index("ix_jobs_queued", "batch_id", "number", postgresql_where=text("state = 'queued'")),
+        Index("ix_jobs_asking", "qpu", "number", postgresql_where=text("asks_since IS NOT NULL")),
+        Index(
+            "ix_jobs_to_start",
+            "qpu",
+            "project",
+            "number",
+            postgresql_where=text("state IN ('queued', 'preparing')"),
+        ),
         Index(None, "batch_id"),
         Index(None, "user", "created_at"),
     )
@@ -74,6 +82,10 @@ class JobRow(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
+    asks_since: Mapped[datetime | None]
+    """Since when it is ready to run and its carrier asks for a lane."""
+    moved_up_at: Mapped[datetime | None]
+    """When an operator moved it to the front."""
 
 
 class ProgramRow(Base):

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, false, func, text
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from qpuflow.domain.booking import BookingKind, BookingState
-from qpuflow.domain.device import DeviceStatus
+from qpuflow.domain.device import Control, DeviceStatus
 from qpuflow.ledger.schema.base import Base, CreatedAt, one_of
 
 
@@ -19,6 +19,7 @@ class Qpu(Base):
     __tablename__ = "qpus"
     __table_args__ = (
         one_of("status", DeviceStatus),
+        one_of("control", Control),
         CheckConstraint("lanes >= 1", name="lanes"),
     )
 
@@ -30,6 +31,9 @@ class Qpu(Base):
     device: Mapped[dict[str, Any]]
     status: Mapped[str] = mapped_column(default=DeviceStatus.ONLINE.value)
     status_reason: Mapped[str | None]
+    control: Mapped[str] = mapped_column(server_default=Control.OPEN.value)
+    """What operators let it do; `status` is what it says of itself."""
+    control_reason: Mapped[str | None]
     fencing_token: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[CreatedAt]
     synced_at: Mapped[datetime]
@@ -74,12 +78,36 @@ class Lease(Base):
     __tablename__ = "leases"
     __table_args__ = (
         Index("ix_leases_held", "qpu", postgresql_where=text("released_at IS NULL")),
+        Index(
+            "ix_leases_uncounted",
+            "qpu",
+            postgresql_where=text("released_at IS NOT NULL AND NOT counted"),
+        ),
+        Index(None, "qpu", "project", "released_at"),
         Index(None, "carrier_id"),
     )
 
     qpu: Mapped[str] = mapped_column(ForeignKey("qpus.name"), primary_key=True)
     fencing_token: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     carrier_id: Mapped[UUID] = mapped_column(ForeignKey("carriers.id", ondelete="CASCADE"))
+    user: Mapped[str]
+    project: Mapped[str]
     granted_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    """When the work is expected to be done."""
     expires_at: Mapped[datetime]
+    """When the lane is free whatever happens, unless the lease is renewed."""
     released_at: Mapped[datetime | None]
+    counted: Mapped[bool] = mapped_column(server_default=false())
+    """Its time is in `usages`."""
+
+
+class Usage(Base):
+    """How long a user has had a QPU, the past weighing less and less, as of a moment."""
+
+    __tablename__ = "usages"
+
+    qpu: Mapped[str] = mapped_column(ForeignKey("qpus.name"), primary_key=True)
+    user: Mapped[str] = mapped_column(ForeignKey("users.name"), primary_key=True)
+    seconds: Mapped[float]
+    as_of: Mapped[datetime]

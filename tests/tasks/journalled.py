@@ -58,6 +58,8 @@ class JournalledQpu:
         """It answers no questions about what it accepted."""
         self.unavailable_watches = 0
         self.unavailable_cancels = 0
+        self.estimates = 0.5
+        """Seconds that it expects any job to take."""
         self._cancelled: dict[str, asyncio.Event] = {}
 
     @property
@@ -161,7 +163,7 @@ class JournalledQpu:
         return self._cancelled.setdefault(ticket.id, asyncio.Event())
 
     async def estimate(self, executables: Sequence[Executable], shots: int) -> Estimate:
-        raise NotImplementedError
+        return Estimate(self.estimates)
 
     async def calibration(self) -> Mapping[str, Any]:
         return {}

@@ -46,10 +46,12 @@ class Pipeline:
         self.ledger, self.qpu, self.compilers = ledger, qpu, compilers
         self.settings = Settings(max_attempts=3, lost_after_seconds=30)
 
-    async def submit(self, count: int = 1, source: str = SOURCE) -> list[UUID]:
+    async def submit(
+        self, count: int = 1, source: str = SOURCE, who: Principal = USER
+    ) -> list[UUID]:
         request = JobRequest(programs=[Program(source=source)], shots=10)
         accepted = [
-            await admit(self.ledger, USER, request, Journey(NAME, key=uuid4().hex))
+            await admit(self.ledger, who, request, Journey(NAME, key=uuid4().hex))
             for _ in range(count)
         ]
         return [one.job_id for one in accepted]
@@ -104,7 +106,7 @@ class Pipeline:
 
     async def job(self, job_id: UUID) -> Job:
         async with self.ledger.begin() as session:
-            return await jobs.find(session, USER, job_id)
+            return await jobs.find(session, service("test"), job_id)
 
     async def batch_of(self, job_id: UUID) -> UUID:
         return (await self.job(job_id)).batch_id

@@ -53,6 +53,8 @@ def upgrade() -> None:
         sa.Column("device", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("status_reason", sa.Text(), nullable=True),
+        sa.Column("control", sa.Text(), server_default="open", nullable=False),
+        sa.Column("control_reason", sa.Text(), nullable=True),
         sa.Column("fencing_token", sa.BigInteger(), nullable=False),
         sa.Column(
             "created_at",
@@ -63,6 +65,9 @@ def upgrade() -> None:
         sa.Column("synced_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
             "status IN ('online', 'offline', 'maintenance')", name=op.f("ck_qpus_status")
+        ),
+        sa.CheckConstraint(
+            "control IN ('open', 'paused', 'draining', 'offline')", name=op.f("ck_qpus_control")
         ),
         sa.CheckConstraint("lanes >= 1", name=op.f("ck_qpus_lanes")),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_qpus")),
@@ -229,9 +234,13 @@ def upgrade() -> None:
         sa.Column("qpu", sa.Text(), nullable=False),
         sa.Column("fencing_token", sa.BigInteger(), nullable=False),
         sa.Column("carrier_id", sa.Uuid(), nullable=False),
+        sa.Column("user", sa.Text(), nullable=False),
+        sa.Column("project", sa.Text(), nullable=False),
         sa.Column("granted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("released_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("counted", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.ForeignKeyConstraint(
             ["carrier_id"], ["carriers.id"], name=op.f("fk_leases_carrier_id"), ondelete="CASCADE"
         ),
@@ -246,9 +255,39 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("released_at IS NULL"),
     )
+    op.create_index(
+        op.f("ix_leases_qpu_project_released_at"),
+        "leases",
+        ["qpu", "project", "released_at"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_leases_uncounted",
+        "leases",
+        ["qpu"],
+        unique=False,
+        postgresql_where=sa.text("released_at IS NOT NULL AND NOT counted"),
+    )
+    op.create_table(
+        "usages",
+        sa.Column("qpu", sa.Text(), nullable=False),
+        sa.Column("user", sa.Text(), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("as_of", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["qpu"], ["qpus.name"], name=op.f("fk_usages_qpu")),
+        sa.ForeignKeyConstraint(["user"], ["users.name"], name=op.f("fk_usages_user")),
+        sa.PrimaryKeyConstraint("qpu", "user", name=op.f("pk_usages")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("usages")
+    op.drop_index(
+        "ix_leases_uncounted",
+        table_name="leases",
+        postgresql_where=sa.text("released_at IS NOT NULL AND NOT counted"),
+    )
+    op.drop_index(op.f("ix_leases_qpu_project_released_at"), table_name="leases")
     op.drop_index(
         "ix_leases_held", table_name="leases", postgresql_where=sa.text("released_at IS NULL")
     )

@@ -86,6 +86,8 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("asks_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("moved_up_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "(finished_at IS NOT NULL) = (state IN ('completed', 'failed', 'cancelled'))",
             name=op.f("ck_jobs_finished"),
@@ -106,6 +108,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("number", name=op.f("uq_jobs_number")),
         sa.UniqueConstraint("user", "key", name=op.f("uq_jobs_user_key")),
     )
+    op.create_index(
+        "ix_jobs_asking",
+        "jobs",
+        ["qpu", "number"],
+        unique=False,
+        postgresql_where=sa.text("asks_since IS NOT NULL"),
+    )
     op.create_index(op.f("ix_jobs_batch_id"), "jobs", ["batch_id"], unique=False)
     op.create_index(
         "ix_jobs_open",
@@ -120,6 +129,13 @@ def upgrade() -> None:
         ["batch_id", "number"],
         unique=False,
         postgresql_where=sa.text("state = 'queued'"),
+    )
+    op.create_index(
+        "ix_jobs_to_start",
+        "jobs",
+        ["qpu", "project", "number"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('queued', 'preparing')"),
     )
     op.create_index(op.f("ix_jobs_user_created_at"), "jobs", ["user", "created_at"], unique=False)
     op.create_table(
@@ -260,6 +276,16 @@ def downgrade() -> None:
     op.drop_table("job_events")
     op.drop_table("intents")
     op.drop_index(op.f("ix_jobs_user_created_at"), table_name="jobs")
+    op.drop_index(
+        "ix_jobs_to_start",
+        table_name="jobs",
+        postgresql_where=sa.text("state IN ('queued', 'preparing')"),
+    )
+    op.drop_index(
+        "ix_jobs_asking",
+        table_name="jobs",
+        postgresql_where=sa.text("asks_since IS NOT NULL"),
+    )
     op.drop_index("ix_jobs_queued", table_name="jobs", postgresql_where=sa.text("state = 'queued'"))
     op.drop_index(
         "ix_jobs_open",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from qpuflow.client.booking import Bookings
-from qpuflow.domain.endpoints import find_endpoints
-from qpuflow.domain.errors import InputError, NotFound, OperatorNeeded, Unavailable
+from qpuflow.domain.endpoints import find_record
+from qpuflow.domain.errors import InputError, NotFound, Unavailable
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.principal import Principal, Role
 from qpuflow.domain.report import JobReport
@@ -21,8 +21,8 @@ from qpuflow.domain.settings import Settings
 from qpuflow.flows.open_ledger import open_ledger
 from qpuflow.ledger import jobs, programs, qpus, reports, results
 from qpuflow.ledger.database import Ledger
-from qpuflow.ledger.jobs import Accepted
 from qpuflow.ledger.qpus import RegisteredQpu
+from qpuflow.ledger.signals import Channel, within
 from qpuflow.tasks.admission import Journey, admit
 
 if TYPE_CHECKING:
@@ -47,17 +47,26 @@ class Receipt:
 async def connect(settings: Settings | None = None) -> AsyncGenerator[Connection]:
     """Connect as the settings say: to the running stack, or to a database elsewhere."""
     settings = settings or Settings()
-    api = find_endpoints(settings).prefect_api_url
     async with open_ledger(settings) as ledger:
-        yield Connection(ledger, settings, api)
+        yield Connection(ledger, settings)
+
+
+def _delay(settings: Settings, qpu: str) -> str | None:
+    """What the local stack lacks at the moment to start a job."""
+    record = find_record(settings)
+    needed = ("prefect-server", f"worker-{qpu}")
+    for part in record.parts if record else ():
+        if part.name in needed and part.phase != "ready":
+            return f"{part.name} is {part.phase}; the job is kept and starts when it is back"
+    return None
 
 
 class Connection:
     """What a user can do. Every call is made as the user and project of the settings."""
 
-    def __init__(self, ledger: Ledger, settings: Settings, prefect_api_url: str) -> None:
+    def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self._ledger = ledger
-        self._prefect_api_url = prefect_api_url
+        self._settings = settings
         roles = {Role.USER, Role.OPERATOR} if settings.operator else {Role.USER}
         self.principal = Principal(
             settings.user, settings.project or settings.user, frozenset(roles), via="client"
@@ -74,7 +83,7 @@ class Connection:
         accepted = await admit(
             self._ledger, self._principal_of(request), request, Journey(request.qpu)
         )
-        return await self._carried(accepted)
+        return Receipt(accepted.job_id, accepted.is_new, _delay(self._settings, request.qpu))
 
     def _principal_of(self, request: JobRequest) -> Principal:
         if request.user not in (None, self.principal.user):
@@ -84,20 +93,6 @@ class Connection:
             )
         project = request.project or self.principal.project
         return Principal(self.principal.user, project, self.principal.roles, self.principal.via)
-
-    async def _carried(self, accepted: Accepted) -> Receipt:
-        # Prefect takes a second to import, and no other call needs it.
-        from prefect.settings import PREFECT_API_URL, temporary_settings
-
-        from qpuflow.flows.outbox import create_runs
-
-        try:
-            with temporary_settings({PREFECT_API_URL: self._prefect_api_url}):
-                await create_runs(self._ledger, accepted.batch_id)
-        except (Unavailable, OperatorNeeded) as error:
-            # The job is written: whatever is wrong with Prefect delays it, and refuses nothing.
-            return Receipt(accepted.job_id, accepted.is_new, str(error))
-        return Receipt(accepted.job_id, accepted.is_new)
 
     async def find(self, text: str) -> UUID:
         """The id of a job from its key or the first characters of its id."""
@@ -158,23 +153,28 @@ class Connection:
         self, job_ids: Sequence[UUID], timeout_seconds: float | None = None
     ) -> AsyncGenerator[dict[UUID, JobState]]:
         """The jobs' states whenever one changes, until all have ended."""
-        pause, answered = FIRST_LOOK_SECONDS, time.monotonic()
         seen: dict[UUID, JobState] = {}
+        pause = FIRST_LOOK_SECONDS
         async with asyncio.timeout(timeout_seconds):
-            while True:
-                try:
-                    states, answered = await self.states(job_ids), time.monotonic()
-                except Unavailable:
-                    if time.monotonic() - answered > PATIENCE_SECONDS:
-                        raise
-                    await asyncio.sleep(SLOWEST_LOOK_SECONDS)
-                    continue
-                if missing := set(job_ids) - states.keys():
-                    raise NotFound(f"There is no job {missing.pop()} of yours")
-                if states != seen:
-                    seen, pause = states, FIRST_LOOK_SECONDS
-                    yield states
-                if all(state.is_final for state in seen.values()):
-                    return
-                await asyncio.sleep(pause)
-                pause = min(pause * 1.2, SLOWEST_LOOK_SECONDS)
+            with self._ledger.ears.listen(Channel.ENDED, self.principal.user) as news:
+                while not seen or not all(state.is_final for state in seen.values()):
+                    states = await self._patiently(job_ids)
+                    if missing := set(job_ids) - states.keys():
+                        raise NotFound(f"There is no job {missing.pop()} of yours")
+                    if states != seen:
+                        seen, pause = states, FIRST_LOOK_SECONDS
+                        yield states
+                    else:
+                        await within(news, pause)
+                        pause = min(pause * 1.2, SLOWEST_LOOK_SECONDS)
+
+    async def _patiently(self, job_ids: Sequence[UUID]) -> dict[UUID, JobState]:
+        """The jobs' states, also when the database is being restarted."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return await self.states(job_ids)
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(SLOWEST_LOOK_SECONDS)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Self, cast
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -31,7 +32,10 @@ _log = logging.getLogger("prefect.qpuflow")
 
 
 class Board:
-    """The artifacts of one run. A failure to show something never fails a job."""
+    """The artifacts of one run, made beside its jobs: `async with Board(carrying) as board`.
+
+    A failure to show something never fails a job, and no job waits for it.
+    """
 
     def __init__(self, carrying: Carrying) -> None:
         self._carrying = carrying
@@ -39,33 +43,51 @@ class Board:
         self._rows: list[dict[str, Any]] = []
         self._begun = 0
         self._pictures = 0
+        self._orders: asyncio.Queue[Callable[[], Awaitable[Any]] | None] = asyncio.Queue()
 
-    async def begin(self, jobs: Sequence[Job]) -> None:
-        first = not self._begun
+    async def __aenter__(self) -> Self:
+        self._painter = asyncio.create_task(self._paint())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._painter.cancel()
+            return
+        if self._rows:
+            self._orders.put_nowait(self._advance)
+            table = partial(acreate_table_artifact, self._rows, description="Jobs of this run")
+            self._orders.put_nowait(cast("Callable[[], Awaitable[Any]]", table))
+        self._orders.put_nowait(None)
+        await self._painter
+
+    def begin(self, jobs: Sequence[Job]) -> None:
+        if not self._begun:
+            self._orders.put_nowait(partial(self._start, jobs[0]))
         self._begun += len(jobs)
-        if first:
-            await self._try(self._start(jobs[0]))
 
-    async def add(self, chunk: Chunk) -> None:
+    def add(self, chunk: Chunk) -> None:
         self._rows += [_row(work) for work in chunk.works]
         for work in chunk.works:
             if work.end is not None:
                 _log.warning("Job %s %s: %s", work.job.id, work.end.state.value, work.end.reason)
             elif self._pictures < MAX_PICTURES:
                 self._pictures += len(work.programs)
-                await self._try(_picture(work))
-        await self._try(self._advance())
+                self._orders.put_nowait(partial(_picture, work))
+        if self._orders.empty():
+            self._orders.put_nowait(self._advance)
 
-    async def finish(self) -> None:
-        if self._rows:
-            await self._try(acreate_table_artifact(self._rows, description="Jobs of this run"))
+    async def _paint(self) -> None:
+        while (order := await self._orders.get()) is not None:
+            try:
+                await order()
+            except Exception as error:  # noqa: BLE001  the results are stored; this is decoration
+                _log.warning("Not shown in the UI: %s", error)
 
     async def _start(self, job: Job) -> None:
         async with self._carrying.ledger.begin() as session:
             batch = await batches.find(session, self._carrying.batch_id)
-        what = f"job {str(job.id)[:8]}" + (
-            f" and {batch.job_count - 1} more" * (batch.job_count > 1)
-        )
+        others = batch.job_count - 1
+        what = f"job {str(job.id)[:8]}" + (f" and {others} more" if others else "")
         async with get_client() as client:
             name = run_name(job.qpu, job.user, what)
             await client.update_flow_run(UUID(flow_run.get_id()), name=name)
@@ -75,12 +97,6 @@ class Board:
         if self._progress is not None:
             percent = 100 * len(self._rows) / max(self._begun, len(self._rows), 1)
             await aupdate_progress_artifact(self._progress, percent)
-
-    async def _try(self, action: Any) -> None:
-        try:
-            await action
-        except Exception as error:  # noqa: BLE001  the results are stored; this is decoration
-            _log.warning("Not shown in the UI: %s", error)
 
 
 async def _picture(work: Work) -> None:

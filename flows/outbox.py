@@ -14,14 +14,14 @@ from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.database import Ledger
 
 
-async def create_runs(ledger: Ledger, batch_id: UUID | None = None) -> int:
-    """Create a run for every carrier that waits for one, or for those of one batch.
+async def create_runs(ledger: Ledger, qpu: str | None = None) -> int:
+    """Create a run for every carrier that waits for one, or for those of one QPU.
 
     Whoever crashes in between is repeated by the next caller: Prefect gives the same run for the
     same idempotency key. Returns how many there were.
     """
     async with ledger.begin() as session:
-        pending = await carriers.outbox(session, batch_id)
+        pending = await carriers.outbox(session, qpu)
     if not pending:
         return 0
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from uuid import UUID
@@ -12,15 +11,17 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
+from qpuflow.domain.job import Job
 from qpuflow.flows import artifacts
 from qpuflow.flows.carrying import carry
 from qpuflow.flows.pipeline import CHUNK_SIZE, run_steps
 from qpuflow.flows.resources import Resources, resources
 from qpuflow.ledger import batches, carriers
 from qpuflow.ledger.carriers import CarrierLost
+from qpuflow.ledger.signals import Channel, within
 from qpuflow.tasks.work import Carrying, Chunk
 
-LOOK_AGAIN_SECONDS = 0.05
+LOOK_AGAIN_SECONDS = 0.25
 
 
 @flow(name="run-batch", persist_result=False)
@@ -46,31 +47,32 @@ async def carry_batch(
     """Run the batch until it is empty and closed; how its jobs ended."""
     outcomes: Counter[str] = Counter()
     ledger = shared.ledger
-    async with carry(shared, batch_id, flow_run_id) as carrying:
-        board = artifacts.Board(carrying)
-        async with ledger.begin() as session:
-            resumed = await batches.handed_over(session, batch_id)
-        if resumed:
-            await _show(board, await run_steps(carrying, resumed), outcomes)
-        idle_since = time.monotonic()
-        # A process that is about to end leaves what it has not begun to the next carrier; so does
-        # a run that was cancelled.
-        while not (outcomes and shared.draining.is_set()) and flow_run_id not in shared.ending:
+    async with carry(shared, batch_id, flow_run_id) as carrying, artifacts.Board(carrying) as board:
+        with ledger.ears.listen(Channel.JOINED, str(batch_id)) as joined:
             async with ledger.begin() as session:
-                await carriers.require_live(session, carrying.carrier_id)
-                jobs = await batches.take(session, carrying.principal, batch_id, CHUNK_SIZE)
-            if jobs:
-                await board.begin(jobs)
-                await _show(board, await run_steps(carrying, jobs), outcomes)
-                idle_since = time.monotonic()
-            elif await _is_over(carrying, idle_since + linger_seconds):
-                break
-            else:
-                await asyncio.sleep(LOOK_AGAIN_SECONDS)
-        await board.finish()
+                jobs = await batches.handed_over(session, batch_id)
+            idle_since = time.monotonic()
+            # A process that is about to end leaves what it has not begun to the next carrier; so
+            # does a run that was cancelled.
+            while not (outcomes and shared.draining.is_set()) and flow_run_id not in shared.ending:
+                jobs = jobs or await _next(carrying)
+                if jobs:
+                    board.begin(jobs)
+                    _show(board, await run_steps(carrying, jobs), outcomes)
+                    jobs, idle_since = [], time.monotonic()
+                elif await _is_over(carrying, idle_since + linger_seconds):
+                    break
+                else:
+                    await within(joined, LOOK_AGAIN_SECONDS)
         async with ledger.begin() as session:
             await batches.close_if_empty(session, batch_id)
     return outcomes
+
+
+async def _next(carrying: Carrying) -> list[Job]:
+    async with carrying.ledger.begin() as session:
+        await carriers.require_live(session, carrying.carrier_id)
+        return await batches.take(session, carrying.principal, carrying.batch_id, CHUNK_SIZE)
 
 
 async def _is_over(carrying: Carrying, end: float) -> bool:
@@ -81,10 +83,10 @@ async def _is_over(carrying: Carrying, end: float) -> bool:
         return await batches.close_if_empty(session, carrying.batch_id)
 
 
-async def _show(board: artifacts.Board, chunk: Chunk, outcomes: Counter[str]) -> None:
+def _show(board: artifacts.Board, chunk: Chunk, outcomes: Counter[str]) -> None:
     chunk = chunk.without_those_put_back()
     outcomes.update(work.end.state.value if work.end else "completed" for work in chunk.works)
-    await board.add(chunk)
+    board.add(chunk)
 
 
 def _summary(outcomes: Counter[str]) -> str:

@@ -21,6 +21,7 @@ from qpuflow.ledger.schema import (
     CarrierState,
     JobRow,
 )
+from qpuflow.ledger.signals import Channel, tell
 
 MAX_JOBS = 2_000
 """A batch that has taken so many accepts no more; the next job opens another."""
@@ -65,6 +66,7 @@ async def _accepting(session: AsyncSession, carried_by: CarriedBy) -> UUID | Non
         return None
     batch.job_count += 1
     await session.flush()
+    await tell(session, Channel.JOINED, str(batch.id))
     return batch.id
 
 
@@ -94,6 +96,8 @@ async def _open(session: AsyncSession, carried_by: CarriedBy, kind: BatchKind) -
             heartbeat_at=func.now() if run else None,
         )
     )
+    if run is None:
+        await tell(session, Channel.OUTBOX, carried_by.qpu)
     return written
 
 

@@ -15,6 +15,7 @@ from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal
 from qpuflow.ledger import batches, events
 from qpuflow.ledger.schema import Batch, BatchKind, Carrier, CarrierState, JobRow, Lease
+from qpuflow.ledger.signals import Channel
 
 
 class CarrierLost(Conflict):
@@ -35,11 +36,11 @@ class Carriage:
     holder: str | None
 
 
-async def outbox(session: AsyncSession, batch_id: UUID | None = None) -> list[Carriage]:
-    """Carriers whose flow run is still to be created, oldest first."""
+async def outbox(session: AsyncSession, qpu: str | None = None) -> list[Carriage]:
+    """Carriers whose flow run is still to be created, oldest first; of all QPUs, or of one."""
     query = _carriages().where(Carrier.state == CarrierState.PENDING.value)
-    if batch_id is not None:
-        query = query.where(Carrier.batch_id == batch_id)
+    if qpu is not None:
+        query = query.where(Batch.qpu == qpu)
     return [_value(*row) for row in (await session.execute(query)).tuples()]
 
 
@@ -245,6 +246,9 @@ async def replace(session: AsyncSession, batch_id: UUID, flow_run_id: UUID | Non
         )
         .on_conflict_do_nothing()
     )
+    if flow_run_id is None:
+        qpu = select(Batch.qpu).where(Batch.id == batch_id).scalar_subquery()
+        await session.execute(select(func.pg_notify(Channel.OUTBOX.value, qpu)))
 
 
 async def belongs(session: AsyncSession, batch_id: UUID, flow_run_id: UUID) -> bool:

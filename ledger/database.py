@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
 from qpuflow.ledger.payload_store import PayloadStore
+from qpuflow.ledger.signals import Ears
 
 HEAD = "0002"
 """The schema revision this code is written for."""
@@ -28,6 +29,7 @@ class Ledger:
     def __init__(self, engine: AsyncEngine, payloads: PayloadStore) -> None:
         self.engine = engine
         self.payloads = payloads
+        self.ears = Ears(engine.url)
 
     @classmethod
     async def open(cls, url: str, payload_url: str, *, pool_size: int = 5) -> Self:
@@ -42,6 +44,7 @@ class Ledger:
         return ledger
 
     async def close(self) -> None:
+        await self.ears.close()
         await self.engine.dispose()
 
     @asynccontextmanager

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from qpuflow.domain.job import IllegalTransition, JobState, sources_of
 from qpuflow.domain.principal import Principal
 from qpuflow.ledger.schema import JobEvent, JobRow
+from qpuflow.ledger.signals import Channel
 
 
 async def move(
@@ -55,7 +56,11 @@ async def move(
     written = await session.scalars(
         insert(JobEvent).from_select(columns, event).returning(JobEvent.job_id)
     )
-    return set(written)
+    done = set(written)
+    if to.is_final and done:
+        heard_by = select(JobRow.user).where(JobRow.id.in_(done)).distinct().subquery()
+        await session.execute(select(func.pg_notify(Channel.ENDED.value, heard_by.c.user)))
+    return done
 
 
 async def require_move(

@@ -20,17 +20,20 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 
 from qpuflow.deployments.worker.messages import Answer, Order, Verb, line
 from qpuflow.deployments.worker.modules import NUMERICAL
-from qpuflow.domain.errors import Unavailable
+from qpuflow.domain.errors import QpuflowError, Unavailable
 from qpuflow.domain.principal import service
 from qpuflow.domain.settings import Settings
 from qpuflow.drivers.fork_servers import prefork
+from qpuflow.flows.outbox import create_runs
 from qpuflow.flows.reap import take_back
 from qpuflow.flows.resources import Resources, acting_as, keep_resources
 from qpuflow.ledger import batches, jobs
+from qpuflow.ledger.signals import Channel, within
 
 CANCEL_SECONDS = 2.0
 """How long the QPU may take to end a cancelled job before its run is ended without it."""
 DRAIN_SECONDS = 6.0
+LOOK_FOR_POST_SECONDS = 5.0
 LOOK_SECONDS = 0.05
 ENTRYPOINT_SECONDS = 30.0
 """How long a deployment is believed to have the same entrypoint."""
@@ -38,19 +41,21 @@ ENTRYPOINT_SECONDS = 30.0
 _log = logging.getLogger("prefect.qpuflow.engine")
 
 
-def serve(socket_path: str) -> None:
+def serve(socket_path: str, pool: str) -> None:
     """Work for the worker that listens there, until it hangs up."""
     # Compiling and simulating in children of a copy of this process: no import ever again.
     prefork(NUMERICAL)
-    asyncio.run(_serve(socket_path))
+    asyncio.run(_serve(socket_path, pool))
 
 
-async def _serve(socket_path: str) -> None:
+async def _serve(socket_path: str, pool: str) -> None:
     reader, writer = await asyncio.open_unix_connection(socket_path)
     async with keep_resources(Settings()) as shared:
         engine = Engine(shared, writer)
+        posting = asyncio.create_task(engine.post(pool))
         async for order in reader:
             engine.obey(Order.model_validate_json(order))
+        posting.cancel()
         await engine.stop()
     writer.close()
 
@@ -75,6 +80,18 @@ class Engine:
                 self._start(self._take_back())
             case _:
                 _log.warning("Cannot obey %s", order)
+
+    async def post(self, qpu: str) -> None:
+        """Create the flow runs that the ledger decides on for the QPU; ends by cancellation."""
+        with self._shared.ledger.ears.listen(Channel.OUTBOX, qpu) as news:
+            while True:
+                try:
+                    if await create_runs(self._shared.ledger, qpu):
+                        self._writer.write(line(Answer()))
+                    await within(news, LOOK_FOR_POST_SECONDS)
+                except QpuflowError as error:
+                    _log.warning("Flow runs not created yet: %s", error)
+                    await asyncio.sleep(1.0)
 
     async def stop(self) -> None:
         """What is begun has a moment to end; the rest is left for others to take back."""

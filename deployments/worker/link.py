@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
@@ -23,8 +24,10 @@ class EngineLink:
     When it dies, the runs in it are answered with a bad exit code and the next run gets a new one.
     """
 
-    def __init__(self, pool: ForkedPool) -> None:
-        self._pool = pool
+    def __init__(self, forks: ForkedPool, work_pool: str, wake: Callable[[], None]) -> None:
+        self._forks = forks
+        self._work_pool = work_pool
+        self._wake = wake
         self._process: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: dict[UUID, asyncio.Future[int]] = {}
@@ -87,7 +90,7 @@ class EngineLink:
         path = str(folder / "engine")
         server = await asyncio.start_unix_server(accept, path)
         try:
-            process = asyncio.create_task(self._pool.run(_serve, path))
+            process = asyncio.create_task(self._forks.run(_serve, path, self._work_pool))
             await asyncio.wait([process, connected], return_when=asyncio.FIRST_COMPLETED)
             if process.done():
                 await process
@@ -110,6 +113,9 @@ class EngineLink:
                     ended.set_result(CRASHED)
 
     def _answered(self, answer: Answer) -> None:
+        if answer.flow_run_id is None:
+            self._wake()
+            return
         ended = self._waiting.get(answer.flow_run_id)
         if ended is not None and not ended.done():
             ended.set_result(answer.exit_code)
@@ -120,8 +126,8 @@ class EngineLink:
         self._writer.write(line(order))
 
 
-def _serve(path: str) -> None:
+def _serve(path: str, work_pool: str) -> None:
     """Runs in the engine's process, which has the module; the worker itself does without it."""
     from qpuflow.deployments.worker.engine import serve
 
-    serve(path)
+    serve(path, work_pool)

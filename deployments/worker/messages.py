@@ -25,12 +25,15 @@ class Order(BaseModel):
 
 
 class Answer(BaseModel):
-    """A flow run has left the engine. `exit_code` 0: Prefect knows its state already."""
+    """A flow run has left the engine. `exit_code` 0: Prefect knows its state already.
+
+    Without a flow run: there is one to claim.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    flow_run_id: UUID
-    exit_code: int
+    flow_run_id: UUID | None = None
+    exit_code: int = 0
 
 
 def line(message: BaseModel) -> bytes:

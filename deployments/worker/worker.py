@@ -80,7 +80,7 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
         self._wake = asyncio.Event()
         self._stopping = False
         self._cancelled: set[UUID] = set()
-        self._engine = EngineLink(self.forks)
+        self._engine = EngineLink(self.forks, self._work_pool_name, self._wake.set)
         await super().setup()
         assert self._runs_task_group is not None
         self._runs_task_group.start_soon(self._engine.take_back)

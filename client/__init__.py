@@ -50,14 +50,19 @@ __all__ = [
     "cancel_booking",
     "change_booking",
     "connect",
+    "drain",
     "job",
     "jobs",
+    "move_to_front",
     "of_circuit",
+    "pause",
     "qpus",
     "release",
     "result",
+    "resume",
     "status",
     "submit",
+    "take_offline",
 ]
 
 
@@ -175,3 +180,28 @@ def release(booking_id: UUID) -> Booking:
 def cancel_booking(booking_id: UUID) -> Booking:
     """Give up a booking that has not started."""
     return call(lambda connection: connection.bookings.cancel(booking_id))
+
+
+def pause(qpu: str, reason: str | None = None) -> None:
+    """For operators: start nothing more. Jobs are accepted, and wait."""
+    call(lambda connection: connection.controls.pause(qpu, reason))
+
+
+def resume(qpu: str) -> None:
+    """For operators: open a QPU that was paused, drained or taken offline."""
+    call(lambda connection: connection.controls.resume(qpu))
+
+
+def drain(qpu: str, reason: str | None = None) -> None:
+    """For operators: accept nothing more. What is queued runs."""
+    call(lambda connection: connection.controls.drain(qpu, reason))
+
+
+def take_offline(qpu: str, reason: str) -> None:
+    """For operators: accept and start nothing more."""
+    call(lambda connection: connection.controls.take_offline(qpu, reason))
+
+
+def move_to_front(job_id: UUID, note: str) -> None:
+    """For operators: before all that is not booked. The note stays in the job's history."""
+    call(lambda connection: connection.controls.move_to_front(job_id, note))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from qpuflow.client.booking import Bookings
+from qpuflow.client.control import Controls
 from qpuflow.domain.endpoints import find_record
 from qpuflow.domain.errors import InputError, NotFound, Unavailable
 from qpuflow.domain.job import Job, JobState
@@ -72,6 +73,7 @@ class Connection:
             settings.user, settings.project or settings.user, frozenset(roles), via="client"
         )
         self.bookings = Bookings(ledger, self.principal, settings)
+        self.controls = Controls(ledger, self.principal)
 
     async def submit(self, request: JobRequest) -> Receipt:
         """Accept a job. When this returns it is not lost any more, whatever crashes.
@@ -105,7 +107,8 @@ class Connection:
 
     async def status(self, job_id: UUID) -> JobReport:
         """The job as it is now, with its history and without its results."""
-        return await reports.status(self._ledger, self.principal, job_id)
+        rules = self._settings.policy
+        return await reports.status(self._ledger, self.principal, job_id, rules)
 
     async def datasets(self, job_id: UUID) -> list[xr.Dataset]:
         """One dataset a program, in order; layout in `qpuflow.domain.result`."""

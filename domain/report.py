@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from qpuflow.domain.job import Job, JobState
+from qpuflow.domain.policy import Wait
 from qpuflow.domain.result import counts_of, registers_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class JobReport(_Value):
     job_id: UUID
     state: JobState
     reason: str | None = None
+    waits_because: str | None = Field(default=None, description="While it has not started.")
+    expected_start_at: datetime | None = Field(
+        default=None, description="If estimates are right and nobody else comes."
+    )
     user: str
     qpu: str
     shots: int
@@ -81,12 +86,17 @@ class JobReport(_Value):
 
 
 def report_of(
-    job: Job, datasets: Sequence[xr.Dataset] = (), events: Sequence[EventReport] = ()
+    job: Job,
+    datasets: Sequence[xr.Dataset] = (),
+    events: Sequence[EventReport] = (),
+    wait: Wait | None = None,
 ) -> JobReport:
     return JobReport(
         job_id=job.id,
         state=job.state,
         reason=job.reason,
+        waits_because=wait.reason if wait else None,
+        expected_start_at=wait.until if wait else None,
         user=job.user,
         qpu=job.qpu,
         shots=job.shots,

@@ -14,7 +14,7 @@ from qpuflow.domain.errors import Conflict, NotFound
 from qpuflow.domain.job import OPEN, Job, JobState
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.request import JobRequest, ProgramFormat
-from qpuflow.ledger import accounts, batches, carriers, events
+from qpuflow.ledger import accounts, batches, carriers, controls, events
 from qpuflow.ledger.batches import CarriedBy
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.job_values import value_of
@@ -108,6 +108,7 @@ async def _write(
     carried_by: CarriedBy,
 ) -> Accepted:
     await accounts.require_member(session, principal)
+    await controls.require_accepting(session, submission.qpu)
     await ledger.payloads.record(session, [program.source for program in submission.programs])
     batch_id = await batches.join(session, carried_by)
     job_id = uuid4()

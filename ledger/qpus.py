@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.device import Device, DeviceStatus
+from qpuflow.domain.device import Control, Device, DeviceStatus
 from qpuflow.domain.errors import NotFound
 from qpuflow.ledger.schema import JobRow, Qpu
 
@@ -24,6 +24,8 @@ class RegisteredQpu:
     device: Device
     status: DeviceStatus
     status_reason: str | None
+    control: Control
+    control_reason: str | None
     synced_at: datetime
 
     @cached_property
@@ -97,5 +99,7 @@ def _value(row: Qpu) -> RegisteredQpu:
         Device.model_validate(row.device),
         DeviceStatus(row.status),
         row.status_reason,
+        Control(row.control),
+        row.control_reason,
         row.synced_at,
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from uuid import UUID
 
 from qpuflow.domain.job import JobState
+from qpuflow.domain.policy import PolicyRules
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.report import EventReport, JobReport, report_of
-from qpuflow.ledger import events, jobs, results
+from qpuflow.ledger import arbiter, events, jobs, results
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.schema import JobEvent
 
@@ -20,12 +21,15 @@ async def read(ledger: Ledger, principal: Principal, job_id: UUID) -> JobReport:
     return report_of(job, datasets)
 
 
-async def status(ledger: Ledger, principal: Principal, job_id: UUID) -> JobReport:
-    """The job and its history, without results."""
+async def status(
+    ledger: Ledger, principal: Principal, job_id: UUID, rules: PolicyRules
+) -> JobReport:
+    """The job and its history, without results; why it waits, and until when, while it does."""
     async with ledger.begin() as session:
         job = await jobs.find(session, principal, job_id)
         history = await events.history(session, job_id)
-    return report_of(job, events=[_event(one) for one in history])
+        wait = await arbiter.forecast(session, rules, job_id)
+    return report_of(job, events=[_event(one) for one in history], wait=wait)
 
 
 def _event(event: JobEvent) -> EventReport:

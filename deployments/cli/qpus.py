@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qpuflow.deployments.cli.context import Json, State, console, print_json
-from qpuflow.domain.device import DeviceStatus
+from qpuflow.domain.device import Control, DeviceStatus
 
 if TYPE_CHECKING:
     from qpuflow.client.connection import Connection
@@ -53,12 +53,19 @@ def _row(qpu: RegisteredQpu, queued: int) -> dict[str, Any]:
     return known | {"queued": queued, "synced_at": qpu.synced_at.isoformat()}
 
 
+def _status(qpu: RegisteredQpu) -> tuple[str, str | None]:
+    """What its operators say comes before what it says of itself."""
+    if qpu.control is not Control.OPEN:
+        return qpu.control.value, qpu.control_reason
+    return qpu.status.value, qpu.status_reason
+
+
 def _table(found: list[RegisteredQpu], queues: dict[str, int]) -> Table:
     table = Table("qpu", "status", "qubits", "max shots", "lanes", "open jobs", "description")
     for qpu in found:
-        online = qpu.status is DeviceStatus.ONLINE
-        status = Text(qpu.status.value, style="green" if online else "red")
-        reason = f" ({qpu.status_reason})" if qpu.status_reason else ""
+        word, why = _status(qpu)
+        status = Text(word, style="green" if word == DeviceStatus.ONLINE.value else "red")
+        reason = f" ({why})" if why else ""
         table.add_row(
             qpu.name,
             status,

@@ -50,6 +50,7 @@ def status(report: JobReport) -> RenderableType:
         ("job", str(report.job_id)),
         ("state", state_text(report.state)),
         ("reason", Text(report.reason or "-")),
+        *_waiting(report),
         ("qpu", report.qpu),
         ("user", report.user),
         ("shots", f"{report.shots:,}"),
@@ -73,6 +74,16 @@ def _history(report: JobReport) -> Table:
             Text(event.detail or ""),
         )
     return table
+
+
+def _waiting(report: JobReport) -> list[tuple[str, RenderableType]]:
+    if report.waits_because is None:
+        return []
+    start = report.expected_start_at
+    return [
+        ("waits because", Text(report.waits_because)),
+        ("expected start", _moment(start) if start else Text("unknown")),
+    ]
 
 
 def result(report: JobReport) -> RenderableType:

@@ -1,0 +1,39 @@
+"""What operators do to a QPU and its queue: what a `Connection` offers as `controls`."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from qpuflow.domain.device import Control
+from qpuflow.domain.principal import Principal
+from qpuflow.ledger import controls
+from qpuflow.ledger.database import Ledger
+
+
+class Controls:
+    """Raises `AccessDenied` for whoever is no operator."""
+
+    def __init__(self, ledger: Ledger, principal: Principal) -> None:
+        self._ledger, self._principal = ledger, principal
+
+    async def set(self, qpu: str, control: Control, reason: str | None = None) -> None:
+        """Open, pause, drain or close a QPU. What runs is left to end."""
+        async with self._ledger.begin() as session:
+            await controls.set_control(session, self._principal, qpu, control, reason)
+
+    async def pause(self, qpu: str, reason: str | None = None) -> None:
+        await self.set(qpu, Control.PAUSED, reason)
+
+    async def resume(self, qpu: str) -> None:
+        await self.set(qpu, Control.OPEN)
+
+    async def drain(self, qpu: str, reason: str | None = None) -> None:
+        await self.set(qpu, Control.DRAINING, reason)
+
+    async def take_offline(self, qpu: str, reason: str) -> None:
+        await self.set(qpu, Control.OFFLINE, reason)
+
+    async def move_to_front(self, job_id: UUID, note: str) -> None:
+        """Before all that is not booked. The note stays in the job's history."""
+        async with self._ledger.begin() as session:
+            await controls.move_to_front(session, self._principal, job_id, note)

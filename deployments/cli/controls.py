@@ -1,0 +1,65 @@
+"""pause, resume, drain, offline, move-up: for operators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qpuflow.deployments.cli.context import State, console
+from qpuflow.domain.device import Control
+
+if TYPE_CHECKING:
+    from qpuflow.client.connection import Connection
+
+QpuName = Annotated[str, typer.Argument(metavar="QPU", help="See `qpuflow qpus`.")]
+Reason = Annotated[str | None, typer.Argument(help="What those who wait are told.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (pause, resume, drain, offline, move_up):
+        app.command()(command)
+
+
+def pause(context: typer.Context, qpu: QpuName, reason: Reason = None) -> None:
+    """Start nothing more on a QPU. Jobs are accepted, and wait."""
+    _set(context, qpu, Control.PAUSED, reason)
+
+
+def resume(context: typer.Context, qpu: QpuName) -> None:
+    """Open a QPU that was paused, drained or taken offline."""
+    _set(context, qpu, Control.OPEN, None)
+
+
+def drain(context: typer.Context, qpu: QpuName, reason: Reason = None) -> None:
+    """Accept nothing more on a QPU. What is queued runs."""
+    _set(context, qpu, Control.DRAINING, reason)
+
+
+def offline(
+    context: typer.Context,
+    qpu: QpuName,
+    reason: Annotated[str, typer.Argument(help="What everybody is told.")],
+) -> None:
+    """Accept and start nothing more on a QPU."""
+    _set(context, qpu, Control.OFFLINE, reason)
+
+
+def move_up(
+    context: typer.Context,
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Id, its first characters, or key.")],
+    note: Annotated[str, typer.Option(help="Why; kept in the job's history.")],
+) -> None:
+    """Let a job run before all others, bookings aside."""
+
+    async def move(connection: Connection) -> None:
+        await connection.controls.move_to_front(await connection.find(job), note)
+
+    context.ensure_object(State).call(move)
+    console.print(f"Job {job} is first in its queue")
+
+
+def _set(context: typer.Context, qpu: str, control: Control, reason: str | None) -> None:
+    state = context.ensure_object(State)
+    state.call(lambda connection: connection.controls.set(qpu, control, reason))
+    console.print(f"{qpu} is {control.value}")

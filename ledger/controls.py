@@ -1,0 +1,76 @@
+"""What operators do to a QPU and its queue. Each says why, and those who wait read it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from qpuflow.domain.device import Control
+from qpuflow.domain.errors import Conflict, NotFound, Unavailable
+from qpuflow.domain.job import JobState
+from qpuflow.domain.principal import Principal
+from qpuflow.ledger.schema import JobEvent, JobRow, Qpu
+
+ACTIONS = {
+    Control.OPEN: "resume",
+    Control.PAUSED: "pause",
+    Control.DRAINING: "drain",
+    Control.OFFLINE: "take offline",
+}
+
+
+async def set_control(
+    session: AsyncSession, principal: Principal, qpu: str, control: Control, reason: str | None
+) -> None:
+    """Open, pause, drain or close a QPU. What runs is left to end."""
+    principal.require_operator(f"{ACTIONS[control]} a QPU")
+    said = f"{reason} ({principal.user})" if reason else f"by {principal.user}"
+    known = await session.scalar(
+        update(Qpu)
+        .where(Qpu.name == qpu)
+        .values(control=control.value, control_reason=None if control is Control.OPEN else said)
+        .returning(Qpu.name)
+    )
+    if known is None:
+        raise NotFound(f"There is no QPU {qpu!r}", remedy="See `qpuflow qpus`.")
+
+
+async def require_accepting(session: AsyncSession, qpu: str) -> None:
+    """Raises `Unavailable`, with the operator's reason, while nothing more is accepted."""
+    row = (
+        await session.execute(select(Qpu.control, Qpu.control_reason).where(Qpu.name == qpu))
+    ).one_or_none()
+    if row is not None and not Control(row.control).accepts:
+        raise Unavailable(
+            f"{qpu} is {row.control} and takes no jobs: {row.control_reason}",
+            remedy="Use another QPU, see `qpuflow qpus`, or try later.",
+        )
+
+
+async def move_to_front(
+    session: AsyncSession, principal: Principal, job_id: UUID, note: str
+) -> None:
+    """Before all that is not booked. The note stays in the job's history."""
+    principal.require_operator("move a job to the front")
+    state = await session.scalar(
+        select(JobRow.state).where(JobRow.id == job_id).with_for_update(key_share=True)
+    )
+    if state is None:
+        raise NotFound(f"There is no job {job_id}", remedy="See `qpuflow jobs`.")
+    if state not in (JobState.QUEUED.value, JobState.PREPARING.value):
+        raise Conflict(f"Job {job_id} waits no longer: it is {state}")
+    await session.execute(
+        update(JobRow).where(JobRow.id == job_id).values(moved_up_at=func.clock_timestamp())
+    )
+    await session.execute(
+        insert(JobEvent).values(
+            job_id=job_id,
+            actor=principal.user,
+            via=principal.via,
+            from_state=state,
+            to_state=state,
+            detail=f"Moved to the front: {note}",
+        )
+    )

@@ -89,8 +89,8 @@ async def withdraw(session: AsyncSession, batch_id: UUID) -> None:
 async def ask(session: AsyncSession, question: Question, rules: PolicyRules) -> Turn | Wait | After:
     """A turn, or why it is not this carrier's.
 
-    Asked again, its answer having been lost with the connection, it decides anew: the lease is
-    the same if it still is the carrier's turn.
+    A carrier that got no answer gets ready and asks again: the lease is the same if it still is
+    its turn.
     """
     row = await leases.lock(session, question.qpu)
     if row is None:
@@ -107,6 +107,8 @@ async def ask(session: AsyncSession, question: Question, rules: PolicyRules) -> 
         token = await leases.grant(session, row, question.carrier_id, question.lease_seconds, work)
     else:
         own.ends_at, token = decision.ends_at, own.fencing_token
+    # Its other jobs ask again with the next chunk: until then no lane shall be kept for them.
+    await withdraw(session, question.batch_id)
     return Turn(token, frozenset(_ids(decision)))
 
 

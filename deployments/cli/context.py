@@ -18,7 +18,10 @@ from qpuflow.domain.settings import Settings
 T = TypeVar("T")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON; the schema is in docs/cli.md.")]
 
-console = Console(soft_wrap=True)
+WIDTH = 130
+"""Of what goes to a file or a pipe, where nobody says how wide it is."""
+
+console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
 notes = Console(stderr=True, soft_wrap=True)
 """Progress and remarks: never in the way of a pipe."""
 

@@ -113,18 +113,17 @@ def _values(point: PointReport) -> str:
 
 def demo(reports: Iterable[JobReport]) -> Table:
     """One line a program: what it is, what came out, and how long each step took."""
-    table = Table("program", "qpu", "qubits", "shots", "most frequent outcomes", *STEPS, "seconds")
+    steps = " · ".join(step.replace("_", " ") for step in STEPS)
+    table = Table("program", "qubits", "shots", "most frequent outcomes", f"seconds in {steps}")
     for report in reports:
+        seconds = [report.timings.get(f"{step}_seconds", 0.0) for step in STEPS]
         for program in report.programs:
-            seconds = [report.timings.get(f"{step}_seconds", 0.0) for step in STEPS]
             table.add_row(
                 program.name,
-                report.qpu,
                 str(program.metadata["qubits"]),
                 f"{report.shots:,}",
                 _outcomes(program),
-                *(f"{one:.3f}" for one in seconds),
-                f"{sum(seconds):.2f}",
+                " · ".join(f"{one:.3f}" for one in seconds),
             )
     return table
 

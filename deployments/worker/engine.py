@@ -7,6 +7,7 @@ Numerical work is done in processes of its own, so one event loop serves all sea
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable
@@ -57,6 +58,8 @@ async def _serve(socket_path: str, pool: str) -> None:
             engine.obey(Order.model_validate_json(order))
         posting.cancel()
         await engine.stop()
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
     writer.close()
 
 

@@ -74,7 +74,9 @@ class EngineLink:
         """Hang up: the engine ends its runs, for others to take back, and exits."""
         self._stopped = True
         if self._writer is not None:
-            self._writer.close()
+            # Half of the line only: what ends now is still answered.
+            with contextlib.suppress(OSError, RuntimeError):
+                self._writer.write_eof()
         if self._process is not None:
             with contextlib.suppress(TimeoutError, Unavailable):
                 await asyncio.wait_for(self._process, timeout=STOP_SECONDS)

@@ -111,11 +111,16 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
             state = Cancelled(message="Cancelled; the job that it was at was cancelled on its QPU")
             await self.client.set_flow_run_state(flow_run.id, state, force=True)
             code = 0
-            await self._engine.take_back()
+            await self._take_back()
         elif code != 0:
-            await self._engine.take_back()
+            await self._take_back()
         identifier = f"{socket.gethostname()}:{os.getpid()}"
         return QpuWorkerResult(identifier=identifier, status_code=code)
+
+    async def _take_back(self) -> None:
+        """At once, unless this worker ends too: then the next one that starts does it."""
+        if not self._stopping:
+            await self._engine.take_back()
 
     async def _serve(self) -> None:
         """Look for runs whenever an event, or the end of a run, says that there may be some."""

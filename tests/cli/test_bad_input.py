@@ -202,15 +202,9 @@ def without_prefect(stack: Installation) -> Installation:
     return Installation(stack.home, stack.environment | nothing)
 
 
-async def test_without_a_prefect_server_a_job_is_accepted_and_runs_when_it_is_back(
+async def test_submitting_needs_the_ledger_and_no_prefect_server(
     stack: Installation, without_prefect: Installation
 ) -> None:
-    submit = ("submit", EXAMPLES / "bell.qasm", *AER, "--key", "no-prefect", "--json")
-    accepted = await without_prefect.run("--user", "patient", *submit)
-    assert accepted.code == 0, accepted
-    assert "The job is kept" in accepted.message
-    job = accepted.json["job_id"]
-    assert (await stack.job(job))["state"] == "queued"
-    await stack.reap()
-    result = await stack.run("--user", "patient", "result", job, "--wait", "--json")
+    submit = ("submit", EXAMPLES / "bell.qasm", *AER, "--key", "no-prefect", "--wait", "--json")
+    result = await without_prefect.run("--user", "patient", *submit)
     assert result.json["state"] == "completed"

@@ -20,7 +20,7 @@ from qpuflow.domain.report import JobReport
 from qpuflow.domain.request import JobRequest
 from qpuflow.domain.settings import Settings
 from qpuflow.flows.open_ledger import open_ledger
-from qpuflow.ledger import jobs, programs, qpus, reports, results
+from qpuflow.ledger import accounts, jobs, programs, qpus, reports, results
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.qpus import RegisteredQpu
 from qpuflow.ledger.signals import Channel, within
@@ -130,6 +130,19 @@ class Connection:
     async def jobs(self, *, qpu: str | None = None, limit: int = 50) -> list[Job]:
         async with self._ledger.begin() as session:
             return await jobs.recent(session, self.principal, qpu=qpu, limit=limit)
+
+    async def members(
+        self, project: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> list[str]:
+        """A project's members, after an operator's changes."""
+        async with self._ledger.begin() as session:
+            if add or remove:
+                self.principal.require_operator("change who belongs to a project")
+            for user in add:
+                await accounts.add_member(session, project, user)
+            for user in remove:
+                await accounts.remove_member(session, project, user)
+            return await accounts.members(session, project)
 
     async def qpus(self) -> list[RegisteredQpu]:
         async with self._ledger.begin() as session:

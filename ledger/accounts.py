@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.errors import AccessDenied
+from qpuflow.domain.errors import AccessDenied, NotFound
 from qpuflow.domain.principal import Principal, Role
 from qpuflow.ledger.schema import Member, Project, User
 
@@ -23,12 +23,30 @@ async def require_member(session: AsyncSession, principal: Principal) -> None:
     )
     if known is not None:
         return
-    if principal.project != principal.user and not principal.is_operator:
+    # A project of others is nobody's own, whatever the user is called.
+    own = principal.project == principal.user and not await members(session, principal.project)
+    if not own and not principal.is_operator:
         raise AccessDenied(
             f"{principal.user!r} is not a member of project {principal.project!r}",
             remedy="Ask an operator to add you, or name another project.",
         )
     await add_member(session, principal.project, principal.user)
+
+
+async def members(session: AsyncSession, project: str) -> list[str]:
+    rows = await session.scalars(
+        select(Member.user).where(Member.project == project).order_by(Member.user)
+    )
+    return list(rows)
+
+
+async def remove_member(session: AsyncSession, project: str, user: str) -> None:
+    """Their jobs and charges stay the project's."""
+    removed = await session.scalar(
+        delete(Member).where(Member.project == project, Member.user == user).returning(Member.user)
+    )
+    if removed is None:
+        raise NotFound(f"{user!r} is not a member of project {project!r}")
 
 
 async def add_member(

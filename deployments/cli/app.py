@@ -14,7 +14,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from qpuflow.deployments.cli import bookings, controls, data, jobs, qpus, stack
+from qpuflow.deployments.cli import bookings, controls, data, jobs, projects, qpus, stack
 from qpuflow.deployments.cli.context import State
 from qpuflow.domain.errors import QpuflowError
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (stack, jobs, qpus, bookings, controls, data):
+for group in (stack, jobs, qpus, bookings, controls, projects, data):
     group.add_to(app)
 
 

@@ -32,6 +32,10 @@ class PolicyRules(BaseModel):
     turn_max_seconds: Seconds = Field(
         default=2.0, description="What one user runs at once while others wait."
     )
+    turn_alone_seconds: Seconds = Field(
+        default=10.0,
+        description="And while nobody waits: whoever comes then waits for the rest of it.",
+    )
     usage_half_life_seconds: float = Field(
         default=86_400.0, gt=0, description="After which used QPU time counts half."
     )
@@ -123,12 +127,19 @@ def decide(state: QpuState, now: datetime) -> Decision:
     """The one decision: who runs next on this QPU."""
     if (full := _no_lane(state, now)) is not None:
         return full
-    ordered = _in_order(state, now)
-    first = next((job for job in ordered if obstacle(state, job, now) is None), None)
-    if first is not None:
-        return _turn(state, first, ordered, now)
-    waits = [why for job in ordered if (why := obstacle(state, job, now)) is not None]
+    # Most jobs of a chunk are alike: what keeps one of a kind keeps all of them.
+    kinds = {_kind(job): job for job in state.waiting}
+    obstacles = {kind: obstacle(state, job, now) for kind, job in kinds.items()}
+    free = [job for job in _in_order(state, now) if obstacles[_kind(job)] is None]
+    if free:
+        return _turn(state, free, now)
+    waits = [why for why in obstacles.values() if why is not None]
     return min(waits, key=_soonest) if waits else Wait("Nothing is queued")
+
+
+def _kind(job: Waiting) -> Hashable:
+    """All of a job that its obstacles depend on."""
+    return (job.project, job.estimate_seconds, job.not_before, job.deadline)
 
 
 def _no_lane(state: QpuState, now: datetime) -> Wait | None:
@@ -156,22 +167,23 @@ def _in_order(state: QpuState, now: datetime) -> list[Waiting]:
     return sorted(state.waiting, key=place)
 
 
-def _turn(state: QpuState, first: Waiting, ordered: list[Waiting], now: datetime) -> Grant:
+def _turn(state: QpuState, free: list[Waiting], now: datetime) -> Grant:
     """The first job and those that travel with it, as far as its user's turn goes.
 
     A lent slot is lent for one job at a time, so that a booker waits for one at most.
     """
+    first, rules = free[0], state.rules
     ends_at = now + _seconds(first.estimate_seconds)
     if _is_lent(state, first, now):
         return Grant((first,), ends_at)
-    shared = any(job.user != first.user and obstacle(state, job, now) is None for job in ordered)
-    limit = now + _seconds(state.rules.turn_max_seconds)
+    shared = any(job.user != first.user for job in free)
+    limit = now + _seconds(rules.turn_max_seconds if shared else rules.turn_alone_seconds)
     jobs = [first]
-    for job in ordered:
-        if job is first or job.batch != first.batch or obstacle(state, job, now) is not None:
+    for job in free[1:]:
+        if job.batch != first.batch:
             continue
         after = ends_at + _seconds(job.estimate_seconds)
-        if (shared and after > limit) or after > _must_end(state, job, now):
+        if after > min(limit, _must_end(state, job, now)):
             break
         jobs.append(job)
         ends_at = after

@@ -63,6 +63,12 @@ def test_a_turn_ends_while_others_wait_and_does_not_while_nobody_does() -> None:
     assert granted(QpuState(waiting=(*mine, job(99, "bob")))) == [0, 1, 2, 3]
 
 
+def test_alone_a_turn_is_longer_and_not_endless_for_somebody_may_come() -> None:
+    mine = tuple(job(number, seconds=0.5) for number in range(50))
+    assert len(granted(QpuState(waiting=mine))) == 20
+    assert granted(QpuState(waiting=tuple(job(number, seconds=60) for number in range(9)))) == [0]
+
+
 def test_a_job_longer_than_a_turn_is_a_turn() -> None:
     assert granted(QpuState(waiting=(job(1, seconds=60), job(2, "bob"), job(3)))) == [1]
 

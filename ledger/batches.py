@@ -122,8 +122,10 @@ async def start(session: AsyncSession, principal: Principal, batch_id: UUID) -> 
 async def take(
     session: AsyncSession, principal: Principal, batch_id: UUID, limit: int
 ) -> list[Job]:
-    """The batch's next queued jobs, oldest first, now PREPARING."""
-    queued = _jobs(batch_id, JobState.QUEUED).limit(limit).with_for_update()
+    """The batch's next queued jobs, now PREPARING: those moved to the front, then the oldest."""
+    first = (JobRow.moved_up_at.is_(None), JobRow.number)
+    queued = _jobs(batch_id, JobState.QUEUED).order_by(None).order_by(*first)
+    queued = queued.limit(limit).with_for_update()
     ids = list(await session.scalars(queued.with_only_columns(JobRow.id)))
     await events.require_move(session, principal, ids, JobState.PREPARING)
     taken = await session.scalars(select(JobRow).where(JobRow.id.in_(ids)).order_by(JobRow.number))

@@ -13,7 +13,7 @@ from qpuflow.domain.principal import Principal, Role
 from qpuflow.ledger import controls, reports
 from qpuflow.ledger.arbiter import After
 from qpuflow.ledger.database import Ledger
-from tests.ledger.entities import ALICE, BOB, QPU, register, rows, submit
+from tests.ledger.entities import ALICE, BOB, QPU, begin, register, rows, submit, take
 from tests.ledger.test_arbiter import Asker
 
 OLGA = Principal("olga", "olga", frozenset({Role.USER, Role.OPERATOR}))
@@ -85,6 +85,14 @@ async def test_a_job_moved_to_the_front_runs_first_and_its_history_says_why(
     report = await reports.status(ledger, BOB, bob.ids[0], PolicyRules())
     last = report.events[-1]
     assert (last.actor, last.detail) == ("olga", "Moved to the front: a talk at noon")
+
+
+async def test_its_carrier_takes_it_before_older_ones(ledger: Ledger) -> None:
+    accepted = [await submit(ledger) for _ in range(3)]
+    await move_up(ledger, accepted[2].job_id)
+    await begin(ledger, accepted[0].batch_id)
+    taken = [job.id for _ in range(2) for job in await take(ledger, accepted[0].batch_id, 1)]
+    assert taken == [accepted[2].job_id, accepted[0].job_id]
 
 
 async def test_only_what_waits_is_moved(ledger: Ledger) -> None:

@@ -113,14 +113,12 @@ class Connection:
     async def datasets(self, job_id: UUID) -> list[xr.Dataset]:
         """One dataset a program, in order; layout in `qpuflow.domain.result`."""
         async with self._ledger.begin() as session:
-            await jobs.find(session, self.principal, job_id)
-            return await results.read(self._ledger, session, job_id)
+            return await results.read(self._ledger, session, self.principal, job_id)
 
     async def executed(self, job_id: UUID) -> dict[int, list[bytes]]:
         """The compiled circuits that really ran, as QPY, by position of their program."""
         async with self._ledger.begin() as session:
-            await jobs.find(session, self.principal, job_id)
-            return await programs.executed(self._ledger, session, job_id)
+            return await programs.executed(self._ledger, session, self.principal, job_id)
 
     async def cancel(self, job_id: UUID) -> JobState:
         """Cancel a queued job at once, and have a running one stopped."""
@@ -136,13 +134,11 @@ class Connection:
     ) -> list[str]:
         """A project's members, after an operator's changes."""
         async with self._ledger.begin() as session:
-            if add or remove:
-                self.principal.require_operator("change who belongs to a project")
             for user in add:
-                await accounts.add_member(session, project, user)
+                await accounts.add_member(session, self.principal, project, user)
             for user in remove:
-                await accounts.remove_member(session, project, user)
-            return await accounts.members(session, project)
+                await accounts.remove_member(session, self.principal, project, user)
+            return await accounts.members(session, self.principal, project)
 
     async def qpus(self) -> list[RegisteredQpu]:
         async with self._ledger.begin() as session:

@@ -19,6 +19,7 @@ from qpuflow.deployments import prefect_file
 from qpuflow.deployments.stack.plan import SYSTEM_POOL
 from qpuflow.deployments.worker.worker import QpuWorker
 from qpuflow.domain.endpoints import find_endpoints
+from qpuflow.domain.principal import service
 from qpuflow.domain.settings import Settings
 from qpuflow.drivers.aer.settings import AerSettings, Noise
 from qpuflow.flows.open_ledger import open_ledger
@@ -91,7 +92,14 @@ async def register(ledger: Ledger, reference: str) -> str:
     finally:
         await driver.close()
     async with ledger.begin() as session:
-        await qpus.register(session, device, block=reference, pool=name, lanes=block.lanes)
+        await qpus.register(
+            session,
+            service("bring-up"),
+            device,
+            block=reference,
+            pool=name,
+            lanes=block.lanes,
+        )
     return name
 
 

@@ -7,6 +7,7 @@ import logging
 from prefect import flow
 
 from qpuflow.domain.device import DeviceStatus
+from qpuflow.domain.principal import service
 from qpuflow.flows.resources import Resources, resources
 from qpuflow.ledger import qpus
 from qpuflow.ledger.qpus import RegisteredQpu
@@ -35,5 +36,5 @@ async def _sync(shared: Resources, qpu: RegisteredQpu) -> str:
             update={"status": DeviceStatus.OFFLINE, "status_reason": str(error)}
         )
     async with shared.ledger.begin() as session:
-        await qpus.synced(session, device)
+        await qpus.synced(session, service("sync-devices"), device)
     return device.status.value

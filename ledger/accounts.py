@@ -24,24 +24,35 @@ async def require_member(session: AsyncSession, principal: Principal) -> None:
     if known is not None:
         return
     # A project of others is nobody's own, whatever the user is called.
-    own = principal.project == principal.user and not await members(session, principal.project)
+    own = principal.project == principal.user and not await _members(session, principal.project)
     if not own and not principal.is_operator:
         raise AccessDenied(
             f"{principal.user!r} is not a member of project {principal.project!r}",
             remedy="Ask an operator to add you, or name another project.",
         )
-    await add_member(session, principal.project, principal.user)
+    await _add_member(session, principal.project, principal.user)
 
 
-async def members(session: AsyncSession, project: str) -> list[str]:
+async def members(session: AsyncSession, principal: Principal, project: str) -> list[str]:
+    """Who belongs to a project, for those who do and for operators."""
+    found = await _members(session, project)
+    if principal.user not in found and not principal.is_operator:
+        raise AccessDenied(f"{principal.user!r} is not a member of project {project!r}")
+    return found
+
+
+async def _members(session: AsyncSession, project: str) -> list[str]:
     rows = await session.scalars(
         select(Member.user).where(Member.project == project).order_by(Member.user)
     )
     return list(rows)
 
 
-async def remove_member(session: AsyncSession, project: str, user: str) -> None:
+async def remove_member(
+    session: AsyncSession, principal: Principal, project: str, user: str
+) -> None:
     """Their jobs and charges stay the project's."""
+    principal.require_operator("change who belongs to a project")
     removed = await session.scalar(
         delete(Member).where(Member.project == project, Member.user == user).returning(Member.user)
     )
@@ -50,9 +61,16 @@ async def remove_member(session: AsyncSession, project: str, user: str) -> None:
 
 
 async def add_member(
-    session: AsyncSession, project: str, user: str, role: Role = Role.USER
+    session: AsyncSession, principal: Principal, project: str, user: str, role: Role = Role.USER
 ) -> None:
     """Make the user a member; the user and the project are created as needed."""
+    principal.require_operator("change who belongs to a project")
+    await _add_member(session, project, user, role)
+
+
+async def _add_member(
+    session: AsyncSession, project: str, user: str, role: Role = Role.USER
+) -> None:
     await session.execute(insert(User).values(name=user).on_conflict_do_nothing())
     await session.execute(insert(Project).values(name=project).on_conflict_do_nothing())
     await session.execute(

@@ -93,10 +93,3 @@ def _moments(to: JobState) -> dict[str, Any]:
             return {"finished_at": func.now(), "asks_since": None}
         case _:
             return {}
-
-
-async def history(session: AsyncSession, job_id: UUID) -> list[JobEvent]:
-    rows = await session.scalars(
-        select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id)
-    )
-    return list(rows)

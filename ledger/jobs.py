@@ -170,6 +170,15 @@ async def find(session: AsyncSession, principal: Principal, job_id: UUID) -> Job
     return value_of(row)
 
 
+async def history(session: AsyncSession, principal: Principal, job_id: UUID) -> list[JobEvent]:
+    """Everything that happened to the job, oldest first."""
+    await find(session, principal, job_id)
+    rows = await session.scalars(
+        select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id)
+    )
+    return list(rows)
+
+
 async def resolve(session: AsyncSession, principal: Principal, text: str) -> UUID:
     """A job's id from its first characters, its full id, or its key."""
     matches = list(

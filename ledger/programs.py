@@ -12,7 +12,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.pieces import Piece, piece_of
+from qpuflow.domain.principal import Principal
 from qpuflow.domain.request import Program, ProgramFormat
+from qpuflow.ledger import jobs
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.payload_store import Stored
 from qpuflow.ledger.schema import Executed, Payload, ProgramRow, Transpilation
@@ -114,8 +116,11 @@ async def remember(
     return await cached(ledger, session, compiled.keys())
 
 
-async def executed(ledger: Ledger, session: AsyncSession, job_id: UUID) -> dict[int, list[bytes]]:
+async def executed(
+    ledger: Ledger, session: AsyncSession, principal: Principal, job_id: UUID
+) -> dict[int, list[bytes]]:
     """The compiled circuits that each program of a job really ran as, as QPY, by position."""
+    await jobs.find(session, principal, job_id)
     rows = (
         await session.execute(
             select(Executed.position, Executed.payload_hash)

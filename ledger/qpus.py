@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.device import Control, Device, DeviceStatus
 from qpuflow.domain.errors import NotFound
+from qpuflow.domain.principal import Principal
 from qpuflow.ledger.schema import JobRow, Qpu
 
 
@@ -35,9 +36,16 @@ class RegisteredQpu:
 
 
 async def register(
-    session: AsyncSession, device: Device, *, block: str, pool: str, lanes: int
+    session: AsyncSession,
+    principal: Principal,
+    device: Device,
+    *,
+    block: str,
+    pool: str,
+    lanes: int,
 ) -> None:
     """Add the QPU, or bring what is known of it up to date."""
+    principal.require_operator("change what is known of a QPU")
     known = {
         "block": block,
         "pool": pool,
@@ -54,8 +62,9 @@ async def register(
     )
 
 
-async def synced(session: AsyncSession, device: Device) -> None:
+async def synced(session: AsyncSession, principal: Principal, device: Device) -> None:
     """What the QPU said just now."""
+    principal.require_operator("change what is known of a QPU")
     await session.execute(
         update(Qpu)
         .where(Qpu.name == device.name)

@@ -8,7 +8,7 @@ from qpuflow.domain.job import JobState
 from qpuflow.domain.policy import PolicyRules
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.report import EventReport, JobReport, report_of
-from qpuflow.ledger import arbiter, events, jobs, results
+from qpuflow.ledger import arbiter, jobs, results
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.schema import JobEvent
 
@@ -17,7 +17,9 @@ async def read(ledger: Ledger, principal: Principal, job_id: UUID) -> JobReport:
     """The job and, once it has completed, its results."""
     async with ledger.begin() as session:
         job = await jobs.find(session, principal, job_id)
-        datasets = await results.read(ledger, session, job_id) if job.state.is_final else []
+        datasets = (
+            await results.read(ledger, session, principal, job_id) if job.state.is_final else []
+        )
     return report_of(job, datasets)
 
 
@@ -27,7 +29,7 @@ async def status(
     """The job and its history, without results; why it waits, and until when, while it does."""
     async with ledger.begin() as session:
         job = await jobs.find(session, principal, job_id)
-        history = await events.history(session, job_id)
+        history = await jobs.history(session, principal, job_id)
         wait = await arbiter.forecast(session, rules, job_id)
     return report_of(job, events=[_event(one) for one in history], wait=wait)
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.principal import Principal
-from qpuflow.ledger import events
+from qpuflow.ledger import events, jobs
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.dataset_codec import decode
 from qpuflow.ledger.payload_store import Stored
@@ -65,8 +65,11 @@ async def store(
     return completed
 
 
-async def read(ledger: Ledger, session: AsyncSession, job_id: UUID) -> list[xr.Dataset]:
+async def read(
+    ledger: Ledger, session: AsyncSession, principal: Principal, job_id: UUID
+) -> list[xr.Dataset]:
     """The datasets of a job's programs, in order; empty until it has completed."""
+    await jobs.find(session, principal, job_id)
     rows = await session.execute(
         select(ResultRow.position, ResultRow.payload_hash)
         .where(ResultRow.job_id == job_id)

@@ -31,7 +31,9 @@ async def register(ledger: Ledger, name: str = QPU, lanes: int = 1, **known: Any
         name=name, num_qubits=2, gates=(), limits=Limits(max_qubits=2, max_shots=10), **known
     )
     async with ledger.begin() as session:
-        await qpus.register(session, device, block=f"test/{name}", pool=name, lanes=lanes)
+        await qpus.register(
+            session, service("test"), device, block=f"test/{name}", pool=name, lanes=lanes
+        )
 
 
 async def submission(

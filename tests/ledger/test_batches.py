@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from qpuflow.domain.job import Job, JobState
-from qpuflow.domain.principal import Principal
-from qpuflow.ledger import batches, carriers
+from qpuflow.domain.principal import Principal, service
+from qpuflow.ledger import accounts, batches, carriers
 from qpuflow.ledger.carriers import CarrierLost
 from qpuflow.ledger.database import Ledger
 from tests.ledger.entities import (
@@ -43,9 +43,7 @@ async def test_jobs_of_one_user_share_a_batch_and_its_one_carrier(ledger: Ledger
 async def test_users_and_projects_never_share_a_batch(ledger: Ledger) -> None:
     await submit(ledger, Principal("alice", "alice"))
     async with ledger.begin() as session:
-        from qpuflow.ledger.accounts import add_member
-
-        await add_member(session, "lab", "alice")
+        await accounts.add_member(session, service("test"), "lab", "alice")
     others = [await submit(ledger, Principal("alice", "lab")), await submit(ledger, BOB)]
     assert len({one.batch_id for one in others}) == 2
     assert await scalar(ledger, "SELECT count(*) FROM batches") == 3

@@ -13,7 +13,7 @@ import pytest
 from qpuflow.client.booking import Bookings
 from qpuflow.domain.booking import Booking, BookingKind, BookingRules, BookingState, Period
 from qpuflow.domain.errors import AccessDenied, Conflict, InputError, NotFound
-from qpuflow.domain.principal import Principal, Role
+from qpuflow.domain.principal import Principal, Role, service
 from qpuflow.domain.settings import Settings
 from qpuflow.ledger import accounts, bookings
 from qpuflow.ledger.bookings import Wish
@@ -111,8 +111,8 @@ async def test_what_it_already_has_does_not_count_against_a_change(ledger: Ledge
 
 async def test_only_a_member_or_an_operator_changes_a_booking(ledger: Ledger) -> None:
     async with ledger.begin() as session:
-        await accounts.add_member(session, "lab", "alice")
-        await accounts.add_member(session, "lab", "carol")
+        await accounts.add_member(session, service("test"), "lab", "alice")
+        await accounts.add_member(session, service("test"), "lab", "carol")
     made = await book(ledger, Principal("alice", "lab"), period(1, 2))
     for how in (bookings.cancel, bookings.release):
         with pytest.raises(AccessDenied, match="may not change"):

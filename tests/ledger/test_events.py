@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from qpuflow.domain.job import IllegalTransition, JobState
+from qpuflow.domain.principal import service
 from qpuflow.ledger import events, jobs
 from qpuflow.ledger.database import Ledger
 from tests.ledger.entities import ALICE, BOB, CARRIER, complete, job_of, rows, scalar, submit
@@ -43,7 +44,7 @@ async def test_the_database_refuses_to_change_history(ledger: Ledger, statement:
 async def test_every_change_has_its_event(ledger: Ledger) -> None:
     job = await complete(ledger)
     async with ledger.begin() as session:
-        history = await events.history(session, job.id)
+        history = await jobs.history(session, service("test"), job.id)
     assert [event.to_state for event in history] == [
         "queued",
         "preparing",
@@ -120,5 +121,5 @@ async def test_a_cancellation_says_who_and_through_what(ledger: Ledger) -> None:
     accepted = await submit(ledger)
     async with ledger.begin() as session:
         await jobs.request_cancel(session, ALICE, accepted.job_id)
-        last = (await events.history(session, accepted.job_id))[-1]
+        last = (await jobs.history(session, service("test"), accepted.job_id))[-1]
     assert (last.actor, last.via, last.to_state) == ("alice", "python", "cancelled")

@@ -8,11 +8,14 @@ from decimal import Decimal
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from qpuflow.domain.errors import AccessDenied, NotFound
 from qpuflow.domain.job import Job, JobState
-from qpuflow.ledger import events, intents, reports, results
+from qpuflow.domain.principal import service
+from qpuflow.ledger import accounts, events, intents, jobs, programs, reports, results
 from qpuflow.ledger.database import Ledger
 from tests.ledger.entities import (
     ALICE,
+    BOB,
     CARRIER,
     begin,
     complete,
@@ -42,8 +45,8 @@ async def test_a_result_comes_with_its_charge_state_and_event(ledger: Ledger) ->
     assert await store(ledger, [await finished(ledger, job, 0.25)]) == {job.id}
     assert await rows(ledger, CHARGES) == [(job.id, "alice", Decimal("0.250000"))]
     async with ledger.begin() as session:
-        (dataset,) = await results.read(ledger, session, job.id)
-        last = (await events.history(session, job.id))[-1]
+        (dataset,) = await results.read(ledger, session, service("test"), job.id)
+        last = (await jobs.history(session, service("test"), job.id))[-1]
     assert dataset["counts"].values.tolist() == [[4, 6]]
     assert dataset.attrs["job"] == str(job.id)
     assert last.to_state == "completed"
@@ -130,8 +133,6 @@ async def test_the_first_ticket_of_an_attempt_stands(ledger: Ledger) -> None:
 
 
 async def test_a_new_attempt_knows_nothing_of_the_last_ones_ticket(ledger: Ledger) -> None:
-    from qpuflow.ledger import jobs
-
     job = await waiting_job(ledger)
     async with ledger.begin() as session:
         await events.require_move(session, CARRIER, [job.id], JobState.QUEUED)
@@ -156,3 +157,20 @@ async def test_jobs_of_one_content_share_the_bytes(ledger: Ledger) -> None:
     first, second = await complete(ledger), await complete(ledger)
     query = "SELECT count(DISTINCT source_hash) FROM programs WHERE job_id IN (:a, :b)"
     assert await scalar(ledger, query, a=first.id, b=second.id) == 1
+
+
+async def test_nobody_reads_what_came_of_anothers_job(ledger: Ledger) -> None:
+    job = await complete(ledger)
+    async with ledger.begin() as session:
+        assert await results.read(ledger, session, ALICE, job.id)
+        for reading in (
+            results.read(ledger, session, BOB, job.id),
+            programs.executed(ledger, session, BOB, job.id),
+            jobs.history(session, BOB, job.id),
+        ):
+            with pytest.raises(NotFound):
+                await reading
+        with pytest.raises(AccessDenied):
+            await accounts.members(session, BOB, "alice")
+        with pytest.raises(AccessDenied):
+            await accounts.add_member(session, BOB, "alice", "bob")

@@ -117,7 +117,7 @@ async def test_a_young_job_and_one_that_is_not_finished_stay(ledger: Ledger) -> 
     await rows(ledger, AGE.format(table="payloads", column="created_at"))
     assert await forget(ledger, RETENTION, MONTH) == Forgotten(0, 0, 0, 0, 0)
     async with ledger.begin() as session:
-        assert len(await results.read(ledger, session, young.id)) == 1
+        assert len(await results.read(ledger, session, service("test"), young.id)) == 1
     assert await source_of(ledger, accepted.job_id)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from qpuflow.domain.errors import AccessDenied, Conflict, NotFound
 from qpuflow.domain.job import JobState
-from qpuflow.domain.principal import Principal, Role
+from qpuflow.domain.principal import Principal, Role, service
 from qpuflow.ledger import accounts, events, jobs, reports
 from qpuflow.ledger.database import Ledger
 from tests.ledger.entities import (
@@ -97,7 +97,7 @@ async def test_a_foreign_project_is_refused_and_nothing_is_written(ledger: Ledge
 
 async def test_a_member_may_use_the_project(ledger: Ledger) -> None:
     async with ledger.begin() as session:
-        await accounts.add_member(session, "lab", "alice")
+        await accounts.add_member(session, service("test"), "lab", "alice")
     assert (await submit(ledger, Principal("alice", "lab"))).is_new
 
 

@@ -31,7 +31,9 @@ qubit q; bit c; h q; c = measure q;"""
 
 async def register(ledger: Ledger, qpu: JournalledQpu) -> None:
     async with ledger.begin() as session:
-        await qpus.register(session, qpu.device, block="test/test", pool=NAME, lanes=1)
+        await qpus.register(
+            session, service("test"), qpu.device, block="test/test", pool=NAME, lanes=1
+        )
 
 
 async def run(step: Any, chunk: Chunk) -> Chunk:

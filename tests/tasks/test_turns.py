@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from qpuflow.domain.booking import BookingKind
 from qpuflow.domain.job import JobState
 from qpuflow.domain.policy import PolicyRules
-from qpuflow.domain.principal import Principal
+from qpuflow.domain.principal import Principal, service
 from qpuflow.domain.settings import Settings
 from qpuflow.ledger import accounts, arbiter, jobs
 from qpuflow.ledger.schema import BookingRow
@@ -30,7 +30,7 @@ BOB = Principal("bob", "bob")
 async def book(pipeline: Pipeline, start: float, end: float, project: str | None = None) -> None:
     now = datetime.now(UTC)
     async with pipeline.ledger.begin() as session:
-        await accounts.add_member(session, project or "olga", "olga")
+        await accounts.add_member(session, service("test"), project or "olga", "olga")
         await session.execute(
             insert(BookingRow).values(
                 id=uuid4(),

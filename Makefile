@@ -56,5 +56,5 @@ $(STAMPS)/run: pyproject.toml requirements.lock packaging/linked_backend.py | $(
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/dev: pyproject.toml requirements.lock packaging/linked_backend.py | $(BIN)/uv
-	$(INSTALL) --editable '.[aer,dev]'
+	$(INSTALL) --editable '.[all,dev]'
 	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/run

@@ -45,9 +45,23 @@ class Conflict(InputError):
 
 
 class Unavailable(QpuflowError):
-    """A part does not answer now; the same call may work later, and nothing was lost."""
+    """A part does not answer now; the same call may work later, and nothing was lost.
+
+    `retry_after_seconds`: how long it asked to be left alone, if it did.
+    """
 
     exit_code = 3
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        remedy: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Refused(Unavailable):
@@ -56,6 +70,10 @@ class Refused(Unavailable):
 
 class OutcomeUnknown(Unavailable):
     """Whether the QPU accepted the work is not known; ask it before anything else."""
+
+
+class PartlyAccepted(OutcomeUnknown):
+    """The QPU has some parts of the work; submitting under the same token hands over the rest."""
 
 
 class OperatorNeeded(QpuflowError):

@@ -14,7 +14,7 @@ from prefect.states import Completed
 from qpuflow.domain.job import Job
 from qpuflow.flows import artifacts
 from qpuflow.flows.carrying import carry
-from qpuflow.flows.pipeline import CHUNK_SIZE, run_steps
+from qpuflow.flows.pipeline import CHUNK_SIZE, Pipeline
 from qpuflow.flows.resources import Resources, resources
 from qpuflow.ledger import batches, carriers
 from qpuflow.ledger.carriers import CarrierLost
@@ -51,19 +51,22 @@ async def carry_batch(
         with ledger.ears.listen(Channel.JOINED, str(batch_id)) as joined:
             async with ledger.begin() as session:
                 jobs = await batches.handed_over(session, batch_id)
-            idle_since = time.monotonic()
+            pipeline, idle_since = Pipeline(carrying), time.monotonic()
             # A process that is about to end leaves what it has not begun to the next carrier; so
             # does a run that was cancelled.
             while not (outcomes and shared.draining.is_set()) and flow_run_id not in shared.ending:
                 jobs = jobs or await _next(carrying)
                 if jobs:
                     board.begin(jobs)
-                    _show(board, await run_steps(carrying, jobs), outcomes)
+                    chunk = await pipeline.run(jobs)
+                    _show(board, chunk, outcomes)
+                    are_more = len(jobs) == CHUNK_SIZE or chunk.has_put_back
                     jobs, idle_since = [], time.monotonic()
+                    if are_more:
+                        continue
                 elif await _is_over(carrying, idle_since + linger_seconds):
                     break
-                else:
-                    await within(joined, LOOK_AGAIN_SECONDS)
+                await within(joined, min(LOOK_AGAIN_SECONDS, linger_seconds))
         async with ledger.begin() as session:
             await batches.close_if_empty(session, batch_id)
     return outcomes

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
+from qpuflow.ledger.liveness import ask_the_idle
 from qpuflow.ledger.payload_store import PayloadStore
 from qpuflow.ledger.signals import Ears
 
@@ -34,7 +35,8 @@ class Ledger:
     @classmethod
     async def open(cls, url: str, payload_url: str, *, pool_size: int = 5) -> Self:
         """Connect, and refuse a database of another schema revision."""
-        engine = create_async_engine(async_url(url), pool_size=pool_size, pool_pre_ping=True)
+        engine = create_async_engine(async_url(url), pool_size=pool_size)
+        ask_the_idle(engine)
         ledger = cls(engine, PayloadStore(payload_url))
         try:
             await ledger._require_revision()

@@ -29,6 +29,8 @@ async def move(
     Returns the jobs that moved. One statement, so that state and history cannot disagree.
     `sources` narrows the states to move from.
     """
+    if not job_ids:
+        return set()
     allowed = sources_of(to) if sources is None else sources_of(to) & frozenset(sources)
     before = (
         select(JobRow.id, JobRow.state)

@@ -73,7 +73,10 @@ async def write_tickets(session: AsyncSession, tickets: Sequence[dict[str, Any]]
 
 
 async def mark(session: AsyncSession, tokens: Collection[str], state: IntentState) -> None:
-    await session.execute(update(Intent).where(Intent.token.in_(tokens)).values(state=state.value))
+    if tokens:
+        await session.execute(
+            update(Intent).where(Intent.token.in_(tokens)).values(state=state.value)
+        )
 
 
 def _value(intent: Intent, ticket: TicketRow | None) -> Handover:

@@ -61,9 +61,10 @@ class PayloadStore:
         distinct = {payload.hash: payload for payload in payloads}
         await _require_files(session, [p.url for p in distinct.values() if p.url is not None])
         fresh = await session.scalars(
-            select(Payload.hash).where(
-                Payload.hash.in_(distinct), Payload.created_at > seconds_ago(FRESH_SECONDS)
-            )
+            select(Payload.hash)
+            .where(Payload.hash.in_(distinct), Payload.created_at > seconds_ago(FRESH_SECONDS))
+            # Until something names it in this transaction, it is not collected either.
+            .with_for_update(read=True, key_share=True)
         )
         for known in fresh:
             del distinct[known]
@@ -83,10 +84,11 @@ class PayloadStore:
         rows = await session.execute(
             select(Payload.hash, Payload.body, Payload.url).where(Payload.hash.in_(keys))
         )
-        found: dict[str, bytes] = {}
-        for key, body, url in rows.tuples():
-            found[key] = body if body is not None else await self._fetch(key, cast("str", url))
-        return found
+        return {key: await self.content(key, body, url) for key, body, url in rows.tuples()}
+
+    async def content(self, key: str, body: bytes | None, url: str | None) -> bytes:
+        """The bytes of one row."""
+        return body if body is not None else await self._fetch(key, cast("str", url))
 
     async def _fetch(self, key: str, url: str) -> bytes:
         try:

@@ -46,20 +46,20 @@ class StoredPiece:
     piece: Piece
 
 
-async def of_jobs(ledger: Ledger, job_ids: Collection[UUID]) -> dict[UUID, list[StoredProgram]]:
+async def of_jobs(
+    ledger: Ledger, session: AsyncSession, job_ids: Collection[UUID]
+) -> dict[UUID, list[StoredProgram]]:
     """Each job's programs, in order."""
-    async with ledger.begin() as session:
-        rows = list(
-            await session.scalars(
-                select(ProgramRow)
-                .where(ProgramRow.job_id.in_(job_ids))
-                .order_by(ProgramRow.job_id, ProgramRow.position)
-            )
-        )
-        sources = await ledger.payloads.read(session, list({row.source_hash for row in rows}))
+    rows = await session.execute(
+        select(ProgramRow, Payload.body, Payload.url)
+        .join(Payload, Payload.hash == ProgramRow.source_hash)
+        .where(ProgramRow.job_id.in_(job_ids))
+        .order_by(ProgramRow.job_id, ProgramRow.position)
+    )
     programs: dict[UUID, list[StoredProgram]] = defaultdict(list)
-    for row in rows:
-        programs[row.job_id].append(_value(row, sources[row.source_hash].decode()))
+    for row, body, url in rows.tuples():
+        source = await ledger.payloads.content(row.source_hash, body, url)
+        programs[row.job_id].append(_value(row, source.decode()))
     return dict(programs)
 
 
@@ -73,17 +73,17 @@ async def cached(
         Transpilation.options_hash,
     )
     wanted = [(key.program_hash, key.target_hash, key.options_hash) for key in keys]
-    rows = list(
-        await session.scalars(
-            select(Transpilation).where(tuple_(*columns).in_(wanted)).order_by(Transpilation.part)
-        )
+    rows = await session.execute(
+        select(Transpilation, Payload.body, Payload.url)
+        .join(Payload, Payload.hash == Transpilation.payload_hash)
+        .where(tuple_(*columns).in_(wanted))
+        .order_by(Transpilation.part)
     )
-    bodies = await ledger.payloads.read(session, list({row.payload_hash for row in rows}))
     found: dict[CacheKey, tuple[StoredPiece, ...]] = {}
-    for row in rows:
+    for row, body, url in rows.tuples():
         key = CacheKey(row.program_hash, row.target_hash, row.options_hash)
-        part = StoredPiece(row.payload_hash, piece_of(bodies[row.payload_hash], row.about))
-        found[key] = (*found.get(key, ()), part)
+        qpy = await ledger.payloads.content(row.payload_hash, body, url)
+        found[key] = (*found.get(key, ()), StoredPiece(row.payload_hash, piece_of(qpy, row.about)))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
@@ -33,13 +33,15 @@ async def book_slot(chunk: Chunk) -> Chunk:
         return chunk
     if any(work.job.state is not JobState.PREPARING for work in chunk.active):
         return chunk.updated([], fencing_token=await _a_lane(chunk.carrying))
-    async with _asking(chunk):
+    ready = await _estimates(chunk.carrying, chunk.active)
+    async with _withdrawn_if_given_up(chunk.carrying):
         while True:
-            answer, cancelled = await _ask(chunk)
+            answer, cancelled = await _ask(chunk, ready)
             if isinstance(answer, Turn):
                 return _granted(chunk, answer)
             if cancelled:
                 return chunk.updated(_left(work, cancelled) for work in chunk.active)
+            ready = {}
             await _rest(chunk, answer)
 
 
@@ -60,13 +62,8 @@ async def _a_lane(carrying: Carrying) -> int:
 
 
 @asynccontextmanager
-async def _asking(chunk: Chunk) -> AsyncGenerator[None]:
+async def _withdrawn_if_given_up(carrying: Carrying) -> AsyncGenerator[None]:
     """Seen by the arbiter as ready to run, and no longer when this run gives up."""
-    carrying = chunk.carrying
-    estimates = await _estimates(carrying, chunk.active)
-    async with carrying.ledger.begin() as session:
-        await carriers.require_live(session, carrying.carrier_id)
-        await arbiter.get_ready(session, estimates)
     try:
         yield
     except BaseException:
@@ -99,8 +96,11 @@ async def _estimate(carrying: Carrying, work: Work) -> float:
     return max(estimate.seconds, known)
 
 
-async def _ask(chunk: Chunk) -> tuple[Turn | Wait | After, set[UUID]]:
-    """The arbiter's answer, and whose user has given up meanwhile."""
+async def _ask(chunk: Chunk, ready: Mapping[UUID, float]) -> tuple[Turn | Wait | After, set[UUID]]:
+    """The arbiter's answer, and whose user has given up meanwhile.
+
+    `ready` has the estimates of jobs that have not asked before.
+    """
     carrying = chunk.carrying
     question = Question(
         carrying.qpu.name,
@@ -110,6 +110,8 @@ async def _ask(chunk: Chunk) -> tuple[Turn | Wait | After, set[UUID]]:
     )
     async with carrying.ledger.begin() as session:
         await carriers.require_live(session, carrying.carrier_id)
+        if ready:
+            await arbiter.get_ready(session, ready)
         answer = await arbiter.ask(session, question, carrying.settings.policy)
         if isinstance(answer, Turn):
             return answer, set()

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from qpuflow.domain.errors import InputError, OutcomeUnknown, Refused, Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.domain.request import digest
@@ -20,41 +22,48 @@ from qpuflow.tasks.work import Carrying, Chunk, Work
 
 _Settled = tuple[Work, IntentState]
 LATE = "The lease ran out before it was handed over"
+CANCELLED = "Cancelled before it was handed over"
 
 
 @step("dispatch")
 async def dispatch(chunk: Chunk) -> Chunk:
     """Where an attempt was made before, its outcome is asked for; it is never made twice."""
     carrying = chunk.carrying
-    chunk = await _drop_cancelled(chunk)
-    async with carrying.ledger.begin() as session:
-        known = await intents.find(session, [work.job for work in chunk.active])
-    chunk = chunk.mapped(lambda work: _with_known_ticket(work, known))
-    for group in _groups(carrying, [work for work in chunk.active if work.ticket is None]):
-        new = [work for work in group if work.job.id not in known]
-        on_time = await _write_intents(chunk, new)
-        if not on_time:
-            chunk = chunk.updated(work.ended(JobState.QUEUED, LATE) for work in new)
+    for group in _groups(carrying, chunk.active):
+        works, known = await _intend(chunk, group)
         settled = [
             await _hand_over(carrying, work, known.get(work.job.id))
-            for work in group
-            if on_time or work.job.id in known
+            for work in works
+            if work.end is None and work.ticket is None
         ]
-        await _record(carrying, settled)
-        chunk = chunk.updated(work for work, _ in settled)
+        if settled:
+            await _record(carrying, settled)
+        chunk = chunk.updated([*works, *(work for work, _ in settled)])
     return chunk
 
 
-async def _drop_cancelled(chunk: Chunk) -> Chunk:
-    async with chunk.carrying.ledger.begin() as session:
-        asked = await jobs.asked_to_cancel(session, [work.job.id for work in chunk.active])
-    return chunk.mapped(
-        lambda work: (
-            work.ended(JobState.CANCELLED, "Cancelled before it was handed over")
-            if work.job.id in asked and work.job.state is JobState.PREPARING
-            else work
-        )
-    )
+async def _intend(chunk: Chunk, group: Sequence[Work]) -> tuple[list[Work], dict[UUID, Handover]]:
+    """What was attempted before, and an intent for each that was not.
+
+    Without an intent leave those that somebody cancelled, and all when the lease has run out.
+    """
+    carrying, token = chunk.carrying, chunk.fencing_token
+    async with carrying.ledger.begin() as session:
+        await carriers.require_live(session, carrying.carrier_id)
+        known = await intents.find(session, [work.job for work in group])
+        new = [work for work in group if work.job.id not in known]
+        asked = await jobs.asked_to_cancel(session, [work.job.id for work in new])
+        if token is None or not await leases.holds(session, carrying.qpu.name, token):
+            late = [work.ended(JobState.QUEUED, LATE) for work in new]
+        else:
+            late = []
+            await _write_intents(session, chunk, [w for w in new if w.job.id not in asked])
+    before = [_with_known_ticket(work, known) for work in group if work.job.id in known]
+    return [*before, *(late or (_unless_cancelled(work, asked) for work in new))], known
+
+
+def _unless_cancelled(work: Work, asked: set[UUID]) -> Work:
+    return work.ended(JobState.CANCELLED, CANCELLED) if work.job.id in asked else work
 
 
 def _with_known_ticket(work: Work, known: dict[UUID, Handover]) -> Work:
@@ -71,18 +80,12 @@ def _groups(carrying: Carrying, works: Sequence[Work]) -> list[list[Work]]:
     return [list(works)] if works else []
 
 
-async def _write_intents(chunk: Chunk, works: Sequence[Work]) -> bool:
-    """False, and nothing written, when the lease has run out."""
-    carrying, token = chunk.carrying, chunk.fencing_token
-    async with carrying.ledger.begin() as session:
-        await carriers.require_live(session, carrying.carrier_id)
-        if token is None or not await leases.holds(session, carrying.qpu.name, token):
-            return False
-        ids = [work.job.id for work in works]
-        await events.require_move(session, carrying.principal, ids, JobState.RUNNING)
-        hashes = [_content_hash(work) for work in works]
-        await intents.write(session, [work.job for work in works], hashes, token)
-    return True
+async def _write_intents(session: AsyncSession, chunk: Chunk, works: Sequence[Work]) -> None:
+    assert chunk.fencing_token is not None
+    ids = [work.job.id for work in works]
+    await events.require_move(session, chunk.carrying.principal, ids, JobState.RUNNING)
+    hashes = [_content_hash(work) for work in works]
+    await intents.write(session, [work.job for work in works], hashes, chunk.fencing_token)
 
 
 def _content_hash(work: Work) -> str:

@@ -13,7 +13,6 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from qpuflow.domain.errors import Refused, Unavailable
-from qpuflow.ledger.carriers import CarrierLost
 from qpuflow.tasks.work import Chunk
 
 RETRY_DELAYS_SECONDS = (1.0, 3.0, 10.0, 30.0)
@@ -23,8 +22,21 @@ Step = Callable[[Chunk], Awaitable[Chunk]]
 
 async def may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """A step repeats when something did not answer; every step asks the ledger what is true."""
-    error = await state.aresult(raise_on_failure=False)
-    return isinstance(error, Unavailable) and not isinstance(error, Refused | CarrierLost)
+    return _passes(await state.aresult(raise_on_failure=False))
+
+
+def _passes(error: object) -> bool:
+    return isinstance(error, Unavailable) and not isinstance(error, Refused)
+
+
+async def unshown(one_step: Task[[Chunk], Any], chunk: Chunk) -> Chunk:
+    """Take a step without a task run. Where it has to be repeated, Prefect does that, in one."""
+    try:
+        return await one_step.fn(chunk)
+    except Unavailable as error:
+        if not _passes(error):
+            raise
+        return await one_step(chunk)
 
 
 def step(name: str) -> Callable[[Step], Task[[Chunk], Any]]:

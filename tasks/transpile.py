@@ -35,19 +35,22 @@ class Compilation:
 @step("transpile")
 async def transpile(chunk: Chunk) -> Chunk:
     carrying = chunk.carrying
-    stored = await programs.of_jobs(carrying.ledger, [work.job.id for work in chunk.active])
-    works = [replace(work, programs=tuple(stored[work.job.id])) for work in chunk.active]
-    wanted = {
-        key_of(carrying, work, one): (one.program, work) for work in works for one in work.programs
-    }
     async with carrying.ledger.begin() as session:
-        known = await programs.cached(carrying.ledger, session, list(wanted))
-    missing = {key: wanted[key] for key in wanted if key not in known}
+        ids = [work.job.id for work in chunk.active]
+        stored = await programs.of_jobs(carrying.ledger, session, ids)
+        works = [replace(work, programs=tuple(stored[work.job.id])) for work in chunk.active]
+        wanted = {
+            key_of(carrying, work, one): (one.program, work)
+            for work in works
+            for one in work.programs
+        }
+        parts = await programs.cached(carrying.ledger, session, list(wanted))
+    missing = {key: wanted[key] for key in wanted if key not in parts}
     tried = await asyncio.gather(*(_compile(carrying, *job) for job in missing.values()))
     answers = dict(zip(missing, tried, strict=True))
-    fresh = {key: one.answer for key, one in answers.items() if isinstance(one.answer, list)}
-    async with carrying.ledger.begin() as session:
-        parts = known | await programs.remember(carrying.ledger, session, fresh)
+    if fresh := {key: one.answer for key, one in answers.items() if isinstance(one.answer, list)}:
+        async with carrying.ledger.begin() as session:
+            parts |= await programs.remember(carrying.ledger, session, fresh)
     return chunk.updated(_with_parts(carrying, work, parts, answers) for work in works)
 
 

@@ -87,6 +87,8 @@ async def _pass_on_cancellations(chunk: Chunk, cut_off: set[UUID]) -> None:
     carrying = chunk.carrying
     tickets = {work.job.id: work.ticket for work in chunk.active if work.ticket is not None}
     while tickets:
+        # The dispatch has just looked.
+        await asyncio.sleep(CANCEL_POLL_SECONDS)
         try:
             async with carrying.ledger.begin() as session:
                 asked = await jobs.asked_to_cancel(session, list(tickets))
@@ -98,7 +100,6 @@ async def _pass_on_cancellations(chunk: Chunk, cut_off: set[UUID]) -> None:
                 del tickets[job_id]
         except Unavailable as error:
             _log.warning("A cancellation is not passed on yet: %s", error)
-        await asyncio.sleep(CANCEL_POLL_SECONDS)
 
 
 async def _has_overrun(chunk: Chunk) -> bool:

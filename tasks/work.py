@@ -107,6 +107,11 @@ class Chunk:
         """Jobs that have not left the pipeline."""
         return tuple(work for work in self.works if work.end is None)
 
+    @property
+    def has_put_back(self) -> bool:
+        """Some of the jobs wait in the queue again."""
+        return any(work.is_put_back for work in self.works)
+
     def without_those_put_back(self) -> Chunk:
         """What came of those whose turn it was."""
         works = [work for work in self.works if not work.is_put_back]

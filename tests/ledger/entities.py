@@ -122,7 +122,9 @@ async def job_of(ledger: Ledger, job_id: UUID) -> Job:
 
 
 async def source_of(ledger: Ledger, job_id: UUID) -> str:
-    return (await programs.of_jobs(ledger, [job_id]))[job_id][0].program.source
+    async with ledger.begin() as session:
+        stored = await programs.of_jobs(ledger, session, [job_id])
+    return stored[job_id][0].program.source
 
 
 async def rows(ledger: Ledger, query: str, **values: Any) -> list[tuple[Any, ...]]:

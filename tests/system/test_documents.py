@@ -66,6 +66,13 @@ async def test_the_python_of_the_results_guide_runs(stack: Installation) -> None
     assert answer.code == 0, answer.stderr
 
 
+async def test_time_is_booked_as_the_guide_says(stack: Installation) -> None:
+    for command in commands("docs/bookings.md"):
+        answer = await stack.run(*command)
+        assert answer.code == 0, answer
+    await check_python(stack, "docs/bookings.md", 0)
+
+
 async def test_another_simulator_is_added_as_the_guide_says(stack: Installation) -> None:
     environment = {"PREFECT_API_URL": stack.endpoints.prefect_api_url}
     saved = await stack.python(blocks("docs/qpus.md", "python")[0], environment=environment)

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Awaitable
 from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
+from prefect.events.worker import EventsWorker
 from prefect.exceptions import Abort, Pause
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.logging.handlers import APILogWorker
 
 from qpuflow.deployments.worker.messages import Answer, Order, Verb, line
 from qpuflow.deployments.worker.modules import NUMERICAL
@@ -34,6 +37,7 @@ from qpuflow.ledger.signals import Channel, within
 CANCEL_SECONDS = 2.0
 """How long the QPU may take to end a cancelled job before its run is ended without it."""
 DRAIN_SECONDS = 6.0
+FLUSH_SECONDS = 3.0
 LOOK_FOR_POST_SECONDS = 5.0
 LOOK_SECONDS = 0.05
 ENTRYPOINT_SECONDS = 30.0
@@ -43,20 +47,28 @@ _log = logging.getLogger("prefect.qpuflow.engine")
 
 
 def serve(socket_path: str, pool: str) -> None:
-    """Work for the worker that listens there, until it hangs up."""
+    """Work for the worker that listens there, until it hangs up; then end this process."""
     # Compiling and simulating in children of a copy of this process: no import ever again.
     prefork(NUMERICAL)
-    asyncio.run(_serve(socket_path, pool))
+    code = 1
+    try:
+        asyncio.run(_serve(socket_path, pool))
+        code = 0
+    finally:
+        # What Prefect's own threads have not sent yet: states of tasks, logs.
+        EventsWorker.drain_all(timeout=FLUSH_SECONDS)
+        APILogWorker.drain_all(timeout=FLUSH_SECONDS)
+        # Nobody shall find this process again, or what its flows left in it.
+        os._exit(code)
 
 
 async def _serve(socket_path: str, pool: str) -> None:
     reader, writer = await asyncio.open_unix_connection(socket_path)
     async with keep_resources(Settings()) as shared:
         engine = Engine(shared, writer)
-        posting = asyncio.create_task(engine.post(pool))
+        engine.start(engine.post(pool))
         async for order in reader:
             engine.obey(Order.model_validate_json(order))
-        posting.cancel()
         await engine.stop()
         with contextlib.suppress(ConnectionError):
             await writer.drain()
@@ -78,16 +90,18 @@ class Engine:
                 work = self._run(run_id, order.run_as)
                 self._runs[run_id] = asyncio.create_task(work, name=str(run_id))
             case Verb.CANCEL if run_id is not None and run_id in self._runs:
-                self._start(self._cancel(run_id))
+                self.start(self._cancel(run_id))
             case Verb.TAKE_BACK:
-                self._start(self._take_back())
+                self.start(self._take_back())
+            case Verb.RETIRE:
+                self.start(self._retire())
             case _:
                 _log.warning("Cannot obey %s", order)
 
     async def post(self, qpu: str) -> None:
-        """Create the flow runs that the ledger decides on for the QPU; ends by cancellation."""
+        """Create the flow runs that the ledger decides on for the QPU, until others do."""
         with self._shared.ledger.ears.listen(Channel.OUTBOX, qpu) as news:
-            while True:
+            while not self._shared.draining.is_set():
                 try:
                     if await create_runs(self._shared.ledger, qpu):
                         self._writer.write(line(Answer()))
@@ -101,30 +115,38 @@ class Engine:
         self._shared.draining.set()
         if self._runs:
             await asyncio.wait(self._runs.values(), timeout=DRAIN_SECONDS)
-        for run in self._runs.values():
-            run.cancel()
+        for work in (*self._runs.values(), *self._chores):
+            work.cancel()
         await asyncio.gather(*self._runs.values(), *self._chores, return_exceptions=True)
 
-    def _start(self, work: Awaitable[None]) -> None:
+    async def _retire(self) -> None:
+        self._shared.draining.set()
+        while self._runs:
+            await asyncio.wait(self._runs.values())
+        self._writer.close()
+
+    def start(self, work: Awaitable[None]) -> None:
+        """A chore beside the runs; it ends with the engine."""
         chore = asyncio.ensure_future(work)
         self._chores.add(chore)
         chore.add_done_callback(self._chores.discard)
 
     async def _run(self, run_id: UUID, run_as: str | None) -> None:
-        code = 1
+        broke: str | None = "It was ended with its engine"
         try:
             with acting_as(run_as):
                 await self._execute(run_id)
-            code = 0
+            broke = None
         except (Abort, Pause):
             # The server wants no more of this run: its state is right as it is.
-            code = 0
-        except Exception:  # noqa: BLE001  the worker shows the run as crashed
+            broke = None
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  the run's own
             _log.exception("Flow run %s", run_id)
+            broke = f"{type(error).__name__}: {error}"
         finally:
             self._runs.pop(run_id, None)
             self._shared.ending.discard(run_id)
-            self._writer.write(line(Answer(flow_run_id=run_id, exit_code=code)))
+            self._writer.write(line(Answer(flow_run_id=run_id, broke=broke)))
 
     async def _execute(self, run_id: UUID) -> None:
         async with get_client() as client:

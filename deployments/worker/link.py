@@ -14,14 +14,14 @@ from qpuflow.deployments.worker.messages import Answer, Order, Verb, line
 from qpuflow.domain.errors import Unavailable
 from qpuflow.drivers.forked import ForkedPool
 
-CRASHED = -9
+DIED = "The engine died under it"
 STOP_SECONDS = 10.0
 
 
 class EngineLink:
     """One engine, forked from a server that has imported everything.
 
-    When it dies, the runs in it are answered with a bad exit code and the next run gets a new one.
+    When it dies, the runs in it are told so and the next run gets a new one.
     """
 
     def __init__(self, forks: ForkedPool, work_pool: str, wake: Callable[[], None]) -> None:
@@ -30,9 +30,9 @@ class EngineLink:
         self._wake = wake
         self._process: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
-        self._waiting: dict[UUID, asyncio.Future[int]] = {}
+        self._waiting: dict[UUID, asyncio.Future[str | None]] = {}
         self._starting = asyncio.Lock()
-        self.runs_done = 0
+        self.runs_begun = 0
         self._stopped = False
 
     @property
@@ -47,17 +47,17 @@ class EngineLink:
             if self._process is None or self._process.done():
                 await self._start()
 
-    async def run(self, flow_run_id: UUID, run_as: str | None = None) -> int:
-        """Execute a flow run; its exit code, 0 when Prefect knows its final state."""
+    async def run(self, flow_run_id: UUID, run_as: str | None = None) -> str | None:
+        """Execute a flow run. What broke, or None when Prefect knows its state."""
         await self.start()
         ended = asyncio.get_running_loop().create_future()
         self._waiting[flow_run_id] = ended
+        self.runs_begun += 1
         try:
             self._send(Order(verb=Verb.RUN, flow_run_id=flow_run_id, run_as=run_as))
             return await ended
         finally:
             self._waiting.pop(flow_run_id, None)
-            self.runs_done += 1
 
     def cancel(self, flow_run_id: UUID) -> bool:
         """False: the run is not here."""
@@ -70,6 +70,13 @@ class EngineLink:
         await self.start()
         self._send(Order(verb=Verb.TAKE_BACK))
 
+    async def retire(self) -> None:
+        """Have it end what it has begun, however long that takes; returns when it has gone."""
+        self._stopped = True
+        self._send(Order(verb=Verb.RETIRE))
+        if self._process is not None:
+            await self._process
+
     async def stop(self) -> None:
         """Hang up: the engine ends its runs, for others to take back, and exits."""
         self._stopped = True
@@ -78,7 +85,7 @@ class EngineLink:
             with contextlib.suppress(OSError, RuntimeError):
                 self._writer.write_eof()
         if self._process is not None:
-            with contextlib.suppress(TimeoutError, Unavailable):
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process, timeout=STOP_SECONDS)
 
     async def _start(self) -> None:
@@ -108,11 +115,12 @@ class EngineLink:
         try:
             async for answer in reader:
                 self._answered(Answer.model_validate_json(answer))
-            await process
+            with contextlib.suppress(Unavailable):
+                await process
         finally:
             for ended in self._waiting.values():
                 if not ended.done():
-                    ended.set_result(CRASHED)
+                    ended.set_result(DIED)
 
     def _answered(self, answer: Answer) -> None:
         if answer.flow_run_id is None:
@@ -120,7 +128,7 @@ class EngineLink:
             return
         ended = self._waiting.get(answer.flow_run_id)
         if ended is not None and not ended.done():
-            ended.set_result(answer.exit_code)
+            ended.set_result(answer.broke)
 
     def _send(self, order: Order) -> None:
         if self._writer is None:

@@ -14,6 +14,8 @@ class Verb(StrEnum):
     """End the run, and the job that it is at, on the QPU too."""
     TAKE_BACK = "take_back"
     """A run ended badly: see to its jobs now rather than at the reaper's next round."""
+    RETIRE = "retire"
+    """Begin nothing more; exit when what is begun has ended."""
 
 
 class Order(BaseModel):
@@ -25,7 +27,7 @@ class Order(BaseModel):
 
 
 class Answer(BaseModel):
-    """A flow run has left the engine. `exit_code` 0: Prefect knows its state already.
+    """A flow run has left the engine, and Prefect knows its state unless something `broke`.
 
     Without a flow run: there is one to claim.
     """
@@ -33,7 +35,7 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     flow_run_id: UUID | None = None
-    exit_code: int = 0
+    broke: str | None = None
 
 
 def line(message: BaseModel) -> bytes:

@@ -17,7 +17,8 @@ import anyio.abc
 from prefect.client.schemas.objects import FlowRun
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
-from prefect.states import Cancelled
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled, Crashed
 from prefect.workers.base import (
     BaseJobConfiguration,
     BaseVariables,
@@ -27,6 +28,7 @@ from prefect.workers.base import (
 from pydantic import Field
 
 from qpuflow.deployments.stack.plan import WORKER_TYPE
+from qpuflow.deployments.worker.engines import Engines
 from qpuflow.deployments.worker.link import EngineLink
 from qpuflow.deployments.worker.modules import PRELOAD
 from qpuflow.drivers.forked import ForkedPool
@@ -41,6 +43,7 @@ RESUBSCRIBE_SECONDS = 1.0
 class QpuJobConfiguration(BaseJobConfiguration):
     run_as: str | None = Field(default=None)
     seats: int = Field(default=4)
+    recycle_after_runs: int | None = Field(default=1000)
 
 
 class QpuVariables(BaseVariables):
@@ -56,6 +59,12 @@ class QpuVariables(BaseVariables):
         title="Seats",
         description="Flow runs at a time: more than lanes, so that neighbours transpile and "
         "post-process while a lane executes.",
+    )
+    recycle_after_runs: int | None = Field(
+        default=1000,
+        title="Recycle after runs",
+        description="After so many flow runs a new engine takes over and the old one ends what "
+        "it has begun. Empty: never.",
     )
 
 
@@ -80,17 +89,19 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
         self._wake = asyncio.Event()
         self._stopping = False
         self._cancelled: set[UUID] = set()
-        self._engine = EngineLink(self.forks, self._work_pool_name, self._wake.set)
+        self._engines = Engines(
+            lambda: EngineLink(self.forks, self._work_pool_name, self._wake.set)
+        )
         await super().setup()
         assert self._runs_task_group is not None
-        self._runs_task_group.start_soon(self._engine.take_back)
+        self._runs_task_group.start_soon(self._engines.take_back)
         self._runs_task_group.start_soon(self._listen)
         self._runs_task_group.start_soon(self._serve)
 
     async def teardown(self, *exc_info: Any) -> None:
         # The engine first: within a scope that is cancelled nothing can be waited for.
         self._stopping = True
-        await self._engine.stop()
+        await self._engines.stop()
         if self._runs_task_group is not None:
             self._runs_task_group.cancel_scope.cancel()
         await super().teardown(*exc_info)
@@ -104,23 +115,34 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
         if task_status is not None:
             # Says whose claim it is, for whoever finds the run after this process died.
             task_status.started(this_process())  # pyright: ignore[reportArgumentType]  kept as text
-        code = await self._engine.run(flow_run.id, configuration.run_as)
+        broke = await self._engines.run(
+            flow_run.id, configuration.run_as, configuration.recycle_after_runs
+        )
         self._wake.set()
         if flow_run.id in self._cancelled:
             self._cancelled.discard(flow_run.id)
             state = Cancelled(message="Cancelled; the job that it was at was cancelled on its QPU")
             await self.client.set_flow_run_state(flow_run.id, state, force=True)
-            code = 0
             await self._take_back()
-        elif code != 0:
+        elif broke is not None:
+            await self._report(flow_run.id, broke)
             await self._take_back()
         identifier = f"{socket.gethostname()}:{os.getpid()}"
-        return QpuWorkerResult(identifier=identifier, status_code=code)
+        return QpuWorkerResult(identifier=identifier, status_code=0)
+
+    async def _report(self, flow_run_id: UUID, broke: str) -> None:
+        """Show it as crashed, with the reason, unless Prefect knows better already."""
+        try:
+            state = (await self.client.read_flow_run(flow_run_id)).state
+            if state is not None and not state.is_final() and not state.is_paused():
+                await self.client.set_flow_run_state(flow_run_id, Crashed(message=broke))
+        except ObjectNotFound:
+            self._logger.info("Flow run %s was deleted while it ran", flow_run_id)
 
     async def _take_back(self) -> None:
         """At once, unless this worker ends too: then the next one that starts does it."""
         if not self._stopping:
-            await self._engine.take_back()
+            await self._engines.take_back()
 
     async def _serve(self) -> None:
         """Look for runs whenever an event, or the end of a run, says that there may be some."""
@@ -155,7 +177,7 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
             self._wake.set()
             return
         run_id = UUID(resource.removeprefix(EVENTS))
-        if self._engine.cancel(run_id):
+        if self._engines.cancel(run_id):
             self._cancelled.add(run_id)
 
     async def _pool_id(self) -> UUID:

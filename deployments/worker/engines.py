@@ -1,0 +1,71 @@
+"""The engine of the moment, and those before it that still end what they have begun.
+
+Whatever a vendor's SDK leaks ends with its engine: after so many runs a new one takes over. It is
+started first, so that no run waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+from uuid import UUID
+
+from qpuflow.deployments.worker.link import EngineLink
+
+
+class Engines:
+    """What one worker runs its flow runs in."""
+
+    def __init__(self, start: Callable[[], EngineLink]) -> None:
+        self._new = start
+        self._current = start()
+        self._retiring: set[EngineLink] = set()
+        self._chores: set[asyncio.Task[None]] = set()
+        self._renewing = False
+
+    @property
+    def runs(self) -> int:
+        """Flow runs that take a seat."""
+        return sum(link.runs for link in (self._current, *self._retiring))
+
+    async def run(
+        self, flow_run_id: UUID, run_as: str | None = None, renew_after: int | None = None
+    ) -> str | None:
+        """Execute a flow run. What broke, or None when Prefect knows its state."""
+        link = self._current
+        if renew_after and link.runs_begun + 1 >= renew_after and not self._renewing:
+            self._renewing = True
+            self._start(self._renew())
+        return await link.run(flow_run_id, run_as)
+
+    def cancel(self, flow_run_id: UUID) -> bool:
+        """False: the run is not here."""
+        return any(link.cancel(flow_run_id) for link in (self._current, *self._retiring))
+
+    async def take_back(self) -> None:
+        await self._current.take_back()
+
+    async def stop(self) -> None:
+        links = (self._current, *self._retiring)
+        await asyncio.gather(*(link.stop() for link in links))
+        for chore in self._chores:
+            chore.cancel()
+
+    async def _renew(self) -> None:
+        old, new = self._current, self._new()
+        try:
+            await new.start()
+            self._current = new
+        finally:
+            self._renewing = False
+        self._retiring.add(old)
+        try:
+            await old.retire()
+        finally:
+            self._retiring.discard(old)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        chore = asyncio.create_task(work)
+        self._chores.add(chore)
+        chore.add_done_callback(self._chores.discard)

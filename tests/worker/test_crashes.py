@@ -32,6 +32,18 @@ async def test_when_an_engine_dies_its_runs_crash_at_once_and_the_next_run_has_a
         assert after.pids != run.pids
 
 
+async def test_a_run_that_waits_for_its_retry_is_not_forgotten_with_its_engine(
+    new_site: Callable[[], Site],
+) -> None:
+    site = new_site()
+    await site.create()
+    async with site.worker():
+        run = await site.start("fails_twice")
+        await run.becomes("AwaitingRetry")
+        os.kill(run.pids[0], signal.SIGKILL)
+        assert "The engine died under it" in (await run.ends("Crashed", 5))["message"]
+
+
 async def test_nothing_of_a_worker_outlives_it(new_site: Callable[[], Site]) -> None:
     site = new_site()
     await site.create()

@@ -6,18 +6,19 @@ from uuid import UUID
 
 from qpuflow.domain.device import Control
 from qpuflow.domain.principal import Principal
-from qpuflow.ledger import controls
+from qpuflow.ledger import controls, qpus
+from qpuflow.ledger.controls import ControlChange
 from qpuflow.ledger.database import Ledger
 
 
 class Controls:
-    """Raises `AccessDenied` for whoever is no operator."""
+    """Raises `AccessDenied` for whoever is no operator and wants to change something."""
 
     def __init__(self, ledger: Ledger, principal: Principal) -> None:
         self._ledger, self._principal = ledger, principal
 
     async def set(self, qpu: str, control: Control, reason: str | None = None) -> None:
-        """Open, pause, drain or close a QPU. What runs is left to end."""
+        """Open, pause, drain or close a QPU. The job that runs is left to end."""
         async with self._ledger.begin() as session:
             await controls.set_control(session, self._principal, qpu, control, reason)
 
@@ -32,6 +33,12 @@ class Controls:
 
     async def take_offline(self, qpu: str, reason: str) -> None:
         await self.set(qpu, Control.OFFLINE, reason)
+
+    async def history(self, qpu: str, limit: int = 50) -> list[ControlChange]:
+        """What operators did to a QPU, the latest first."""
+        async with self._ledger.begin() as session:
+            await qpus.find(session, qpu)
+            return await controls.history(session, qpu, limit)
 
     async def move_to_front(self, job_id: UUID, note: str) -> None:
         """Before all that is not booked. The note stays in the job's history."""

@@ -35,6 +35,11 @@ class Control(StrEnum):
         return self in (Control.OPEN, Control.DRAINING)
 
 
+def stopped(qpu: str, control: Control, reason: str | None) -> str:
+    """What those are told whose jobs do not start."""
+    return f"{qpu} is {control.value}: {reason or 'no reason was given'}"
+
+
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.booking import BookingState
-from qpuflow.domain.device import Control, DeviceStatus
+from qpuflow.domain.device import Control, DeviceStatus, stopped
 from qpuflow.domain.forecast import explain
 from qpuflow.domain.job import JobState
 from qpuflow.domain.policy import (
@@ -158,7 +158,7 @@ async def _state(
 
 def _closed(row: Qpu) -> str | None:
     if not Control(row.control).starts:
-        return f"{row.name} is {row.control}: {row.control_reason or 'no reason was given'}"
+        return stopped(row.name, Control(row.control), row.control_reason)
     if row.status != DeviceStatus.ONLINE.value:
         return f"{row.name} says it is {row.status}" + (
             f": {row.status_reason}" if row.status_reason else ""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.device import Control
+from qpuflow.domain.device import Control, stopped
 from qpuflow.domain.errors import Conflict, NotFound, Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal
-from qpuflow.ledger.schema import JobEvent, JobRow, Qpu
+from qpuflow.ledger.schema import ControlEvent, JobEvent, JobRow, Qpu
 
 ACTIONS = {
     Control.OPEN: "resume",
@@ -21,20 +23,75 @@ ACTIONS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ControlChange:
+    """Who let a QPU do what, when and why."""
+
+    at: datetime
+    actor: str
+    via: str
+    before: Control
+    after: Control
+    reason: str | None
+
+
 async def set_control(
     session: AsyncSession, principal: Principal, qpu: str, control: Control, reason: str | None
 ) -> None:
-    """Open, pause, drain or close a QPU. What runs is left to end."""
+    """Open, pause, drain or close a QPU. The job that runs is left to end."""
     principal.require_operator(f"{ACTIONS[control]} a QPU")
+    row = await _locked(session, qpu)
+    before, row.control = row.control, control.value
     said = f"{reason} ({principal.user})" if reason else f"by {principal.user}"
-    known = await session.scalar(
-        update(Qpu)
-        .where(Qpu.name == qpu)
-        .values(control=control.value, control_reason=None if control is Control.OPEN else said)
-        .returning(Qpu.name)
+    row.control_reason = None if control is Control.OPEN else said
+    await session.execute(
+        insert(ControlEvent).values(
+            qpu=qpu,
+            actor=principal.user,
+            via=principal.via,
+            from_control=before,
+            to_control=control.value,
+            reason=reason,
+        )
     )
-    if known is None:
+
+
+async def _locked(session: AsyncSession, qpu: str) -> Qpu:
+    row = await session.scalar(select(Qpu).where(Qpu.name == qpu).with_for_update(key_share=True))
+    if row is None:
         raise NotFound(f"There is no QPU {qpu!r}", remedy="See `qpuflow qpus`.")
+    return row
+
+
+async def history(session: AsyncSession, qpu: str, limit: int) -> list[ControlChange]:
+    """What operators did to a QPU, the latest first. Who waits may read it."""
+    rows = await session.scalars(
+        select(ControlEvent)
+        .where(ControlEvent.qpu == qpu)
+        .order_by(ControlEvent.id.desc())
+        .limit(limit)
+    )
+    return [
+        ControlChange(
+            row.at,
+            row.actor,
+            row.via,
+            Control(row.from_control),
+            Control(row.to_control),
+            row.reason,
+        )
+        for row in rows
+    ]
+
+
+async def why_stopped(session: AsyncSession, qpu: str) -> str | None:
+    """Why operators let nothing more start on a QPU, if so."""
+    row = (
+        await session.execute(select(Qpu.control, Qpu.control_reason).where(Qpu.name == qpu))
+    ).one_or_none()
+    if row is None or Control(row.control).starts:
+        return None
+    return stopped(qpu, Control(row.control), row.control_reason)
 
 
 async def require_accepting(session: AsyncSession, qpu: str) -> None:

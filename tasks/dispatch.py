@@ -13,7 +13,7 @@ from qpuflow.domain.errors import InputError, OutcomeUnknown, Refused, Unavailab
 from qpuflow.domain.job import JobState
 from qpuflow.domain.request import digest
 from qpuflow.drivers.base import Ticket
-from qpuflow.ledger import carriers, events, intents, jobs, leases
+from qpuflow.ledger import carriers, controls, events, intents, jobs, leases
 from qpuflow.ledger.intents import Handover
 from qpuflow.ledger.schema import IntentState
 from qpuflow.tasks.attempts import again
@@ -45,7 +45,8 @@ async def dispatch(chunk: Chunk) -> Chunk:
 async def _intend(chunk: Chunk, group: Sequence[Work]) -> tuple[list[Work], dict[UUID, Handover]]:
     """What was attempted before, and an intent for each that was not.
 
-    Without an intent leave those that somebody cancelled, and all when the lease has run out.
+    Without an intent leave those that somebody cancelled, and all when the lease has run out or
+    an operator has stopped the QPU.
     """
     carrying, token = chunk.carrying, chunk.fencing_token
     async with carrying.ledger.begin() as session:
@@ -55,6 +56,8 @@ async def _intend(chunk: Chunk, group: Sequence[Work]) -> tuple[list[Work], dict
         asked = await jobs.asked_to_cancel(session, [work.job.id for work in new])
         if token is None or not await leases.holds(session, carrying.qpu.name, token):
             late = [work.ended(JobState.QUEUED, LATE) for work in new]
+        elif (stopped := await controls.why_stopped(session, carrying.qpu.name)) is not None:
+            late = [work.put_back(stopped) for work in new]
         else:
             late = []
             await _write_intents(session, chunk, [w for w in new if w.job.id not in asked])

@@ -1,12 +1,16 @@
-"""pause, resume, drain, offline, move-up: for operators."""
+"""pause, resume, drain, offline, move-up, controls: what operators do, and what they did."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import UTC
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
-from qpuflow.deployments.cli.context import State, console
+from qpuflow.deployments.cli.context import Json, State, console, print_json
 from qpuflow.domain.device import Control
 
 if TYPE_CHECKING:
@@ -19,10 +23,11 @@ Reason = Annotated[str | None, typer.Argument(help="What those who wait are told
 def add_to(app: typer.Typer) -> None:
     for command in (pause, resume, drain, offline, move_up):
         app.command()(command)
+    app.command("controls")(history)
 
 
 def pause(context: typer.Context, qpu: QpuName, reason: Reason = None) -> None:
-    """Start nothing more on a QPU. Jobs are accepted, and wait."""
+    """Stop a QPU after the current job. Jobs are accepted, and wait."""
     _set(context, qpu, Control.PAUSED, reason)
 
 
@@ -41,7 +46,7 @@ def offline(
     qpu: QpuName,
     reason: Annotated[str, typer.Argument(help="What everybody is told.")],
 ) -> None:
-    """Accept and start nothing more on a QPU."""
+    """Accept nothing more on a QPU, and stop it after the current job."""
     _set(context, qpu, Control.OFFLINE, reason)
 
 
@@ -57,6 +62,27 @@ def move_up(
 
     context.ensure_object(State).call(move)
     console.print(f"Job {job} is first in its queue")
+
+
+def history(
+    context: typer.Context,
+    qpu: QpuName,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    json: Json = False,
+) -> None:
+    """Who paused, resumed, drained or closed a QPU, when and why."""
+    changes = context.ensure_object(State).call(
+        lambda connection: connection.controls.history(qpu, limit)
+    )
+    if json:
+        print_json([asdict(one) | {"at": one.at.isoformat()} for one in changes])
+        return
+    table = Table("at (UTC)", "from", "to", "by", "through", "why")
+    for one in changes:
+        moment = f"{one.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        why = Text(one.reason or "-")
+        table.add_row(moment, one.before.value, one.after.value, one.actor, one.via, why)
+    console.print(table)
 
 
 def _set(context: typer.Context, qpu: str, control: Control, reason: str | None) -> None:

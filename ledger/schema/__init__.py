@@ -5,7 +5,7 @@ from qpuflow.ledger.schema.base import Base
 from qpuflow.ledger.schema.carriers import Batch, BatchKind, BatchState, Carrier, CarrierState
 from qpuflow.ledger.schema.jobs import Intent, IntentState, JobEvent, JobRow, ProgramRow, TicketRow
 from qpuflow.ledger.schema.payloads import Executed, Payload, ResultRow, Transpilation
-from qpuflow.ledger.schema.qpus import BookingRow, Lease, Qpu, Usage
+from qpuflow.ledger.schema.qpus import BookingRow, ControlEvent, Lease, Qpu, Usage
 
 __all__ = [
     "Base",
@@ -16,6 +16,7 @@ __all__ = [
     "Carrier",
     "CarrierState",
     "Charge",
+    "ControlEvent",
     "Executed",
     "Intent",
     "IntentState",

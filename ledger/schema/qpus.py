@@ -6,7 +6,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, false, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    false,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -37,6 +46,22 @@ class Qpu(Base):
     fencing_token: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[CreatedAt]
     synced_at: Mapped[datetime]
+
+
+class ControlEvent(Base):
+    """An operator changed what a QPU may do."""
+
+    __tablename__ = "control_events"
+    __table_args__ = (Index(None, "qpu", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    qpu: Mapped[str] = mapped_column(ForeignKey("qpus.name"))
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    actor: Mapped[str]
+    via: Mapped[str]
+    from_control: Mapped[str]
+    to_control: Mapped[str]
+    reason: Mapped[str | None]
 
 
 class BookingRow(Base):

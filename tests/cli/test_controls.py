@@ -23,6 +23,13 @@ async def test_a_paused_qpu_tells_who_waits_and_goes_on_when_it_is_resumed(
     assert (await stack.run("--operator", "resume", QPU)).code == 0
     assert (await stack.run("result", job, "--wait")).code == 0
     assert (await stack.run("status", job, "--json")).json["waits_because"] is None
+    done = (await stack.run("controls", QPU, "--json")).json
+    assert [(one["actor"], one["after"], one["reason"]) for one in done[:2]] == [
+        ("alice", "open", None),
+        ("alice", "paused", "helium"),
+    ]
+    assert "helium" in (await stack.run("controls", QPU)).stdout
+    assert "no QPU 'nowhere'" in (await stack.run("controls", "nowhere")).message
 
 
 async def test_a_drained_qpu_takes_no_jobs(stack: Installation) -> None:

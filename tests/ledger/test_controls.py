@@ -118,3 +118,17 @@ async def test_an_unknown_qpu_is_not_found(ledger: Ledger) -> None:
     async with ledger.begin() as session:
         with pytest.raises(NotFound, match="nowhere"):
             await controls.set_control(session, OLGA, "nowhere", Control.PAUSED, None)
+
+
+async def test_who_did_what_to_a_qpu_and_why_is_kept(ledger: Ledger) -> None:
+    await control(ledger, Control.PAUSED, "helium")
+    await control(ledger, Control.OPEN)
+    async with ledger.begin() as session:
+        changes = await controls.history(session, QPU, 10)
+        (last,) = await controls.history(session, QPU, 1)
+    assert [(one.actor, one.before, one.after, one.reason) for one in changes] == [
+        ("olga", Control.PAUSED, Control.OPEN, None),
+        ("olga", Control.OPEN, Control.PAUSED, "helium"),
+    ]
+    assert last == changes[0]
+    assert changes[0].at > changes[1].at

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,8 @@ class JournalledQpu:
         """It answers no questions about what it accepted."""
         self.unavailable_watches = 0
         self.unavailable_cancels = 0
+        self.on_accept: Callable[[], Awaitable[None]] | None = None
+        """What others do while it takes a job."""
         self.estimates = 0.5
         """Seconds that it expects any job to take."""
         self._cancelled: dict[str, asyncio.Event] = {}
@@ -96,6 +98,8 @@ class JournalledQpu:
                 raise Crash
             case _:
                 ticket = self._accept(executables, shots, token, mischief)
+        if self.on_accept is not None:
+            await self.on_accept()
         match mischief:
             case Mischief.LOSE_REPLY:
                 raise OutcomeUnknown("No answer")

@@ -9,11 +9,12 @@ from uuid import UUID, uuid4
 from sqlalchemy import insert
 
 from qpuflow.domain.booking import BookingKind
+from qpuflow.domain.device import Control
 from qpuflow.domain.job import JobState
 from qpuflow.domain.policy import PolicyRules
-from qpuflow.domain.principal import Principal, service
+from qpuflow.domain.principal import Principal, Role, service
 from qpuflow.domain.settings import Settings
-from qpuflow.ledger import accounts, arbiter, jobs
+from qpuflow.ledger import accounts, arbiter, controls, jobs
 from qpuflow.ledger.schema import BookingRow
 from qpuflow.tasks.book_slot import book_slot
 from qpuflow.tasks.dispatch import dispatch
@@ -25,6 +26,7 @@ from tests.tasks.journalled import NAME, JournalledQpu, Mischief
 from tests.tasks.pipeline import STEPS, USER, Pipeline, run
 
 BOB = Principal("bob", "bob")
+OLGA = Principal("olga", "olga", frozenset({Role.USER, Role.OPERATOR}))
 
 
 async def book(pipeline: Pipeline, start: float, end: float, project: str | None = None) -> None:
@@ -131,3 +133,31 @@ async def test_a_carrier_that_gives_up_asking_keeps_nobody_waiting(pipeline: Pip
     asking.cancel()
     await asyncio.wait([asking])
     assert await scalar(pipeline.ledger, ready) == 0
+
+
+async def pause(pipeline: Pipeline, reason: str) -> None:
+    async with pipeline.ledger.begin() as session:
+        await controls.set_control(session, OLGA, NAME, Control.PAUSED, reason)
+
+
+async def test_a_qpu_that_is_paused_while_a_turn_is_handed_over_stops_after_the_current_job(
+    pipeline: Pipeline, qpu: JournalledQpu
+) -> None:
+    ids = await pipeline.submit(3)
+    carrying = await pipeline.begin(await pipeline.batch_of(ids[0]))
+    qpu.on_accept = lambda: pause(pipeline, "helium")
+    await pipeline.steps(await pipeline.take(carrying))
+    assert len(qpu.executions()) == 1
+    assert await all_of(pipeline, ids) == [
+        (JobState.COMPLETED, 1),
+        (JobState.QUEUED, 1),
+        (JobState.QUEUED, 1),
+    ]
+    assert (await pipeline.job(ids[1])).reason == f"{NAME} is paused: helium (olga)"
+
+    qpu.on_accept = None
+    async with pipeline.ledger.begin() as session:
+        await controls.set_control(session, OLGA, NAME, Control.OPEN, None)
+    await pipeline.carry(carrying)
+    assert await all_of(pipeline, ids) == [(JobState.COMPLETED, 1)] * 3
+    assert len(qpu.executions()) == 3

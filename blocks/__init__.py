@@ -2,7 +2,17 @@
 (entry point ``prefect.collections``), so that the blocks show in its UI."""
 
 from qpuflow.blocks.aer import AerQpu
+from qpuflow.blocks.braket import BraketCredentials, BraketQpu
 from qpuflow.blocks.plugin import PluginQpu, QpuCredentials
 from qpuflow.blocks.qpu import BlockMissing, QpuBlock, load_qpu
 
-__all__ = ["AerQpu", "BlockMissing", "PluginQpu", "QpuBlock", "QpuCredentials", "load_qpu"]
+__all__ = [
+    "AerQpu",
+    "BlockMissing",
+    "BraketCredentials",
+    "BraketQpu",
+    "PluginQpu",
+    "QpuBlock",
+    "QpuCredentials",
+    "load_qpu",
+]

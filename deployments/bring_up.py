@@ -14,7 +14,16 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from qpuflow.blocks import AerQpu, BlockMissing, PluginQpu, QpuBlock, QpuCredentials, load_qpu
+from qpuflow.blocks import (
+    AerQpu,
+    BlockMissing,
+    BraketCredentials,
+    BraketQpu,
+    PluginQpu,
+    QpuBlock,
+    QpuCredentials,
+    load_qpu,
+)
 from qpuflow.deployments import prefect_file
 from qpuflow.deployments.stack.plan import SYSTEM_POOL
 from qpuflow.deployments.worker.worker import QpuWorker
@@ -26,7 +35,13 @@ from qpuflow.flows.open_ledger import open_ledger
 from qpuflow.ledger import migrate, qpus
 from qpuflow.ledger.database import Ledger
 
-BLOCK_TYPES: tuple[Any, ...] = (AerQpu, PluginQpu, QpuCredentials)
+BLOCK_TYPES: tuple[Any, ...] = (
+    AerQpu,
+    BraketCredentials,
+    BraketQpu,
+    PluginQpu,
+    QpuCredentials,
+)
 
 
 def shipped() -> dict[str, QpuBlock]:

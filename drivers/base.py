@@ -75,7 +75,9 @@ class Driver(Protocol):
     """Talks to one QPU. Every method may raise `qpuflow.domain.errors` and nothing else on purpose.
 
     `submit` raises `Refused` when the QPU certainly did not accept the work and
-    `OutcomeUnknown` when nobody can tell; in that case only `find` may be called next.
+    `OutcomeUnknown` when nobody can tell; in that case only `find` may be called next. Where `find`
+    raises `PartlyAccepted`, `submit` is called again under the same token, and hands over what is
+    missing: only for QPUs that make no second run of the same part.
     """
 
     async def describe(self) -> Device: ...

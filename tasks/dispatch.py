@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.errors import InputError, OutcomeUnknown, Refused, Unavailable
+from qpuflow.domain.errors import InputError, PartlyAccepted, Refused, Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.domain.request import digest
 from qpuflow.drivers.base import Ticket
@@ -124,12 +124,29 @@ async def _reconcile(carrying: Carrying, work: Work, token: str, why: str) -> _S
     """Ask the QPU whether it accepted the job. Nothing is submitted in the dark."""
     try:
         ticket = await carrying.driver.find(token)
-    except (OutcomeUnknown, Unavailable) as error:
-        reason = f"Whether {carrying.qpu.name} accepted it is unknown ({why}): {error}"
-        return work.ended(JobState.AMBIGUOUS, reason), IntentState.AMBIGUOUS
+    except PartlyAccepted:
+        return await _hand_over_rest(carrying, work, token, why)
+    except Unavailable as error:
+        return _ambiguous(carrying, work, why, error)
     if ticket is None:
         return again(carrying, work, f"Not accepted: {why}"), IntentState.REFUSED
     return replace(work, ticket=ticket), IntentState.ACCEPTED
+
+
+async def _hand_over_rest(carrying: Carrying, work: Work, token: str, why: str) -> _Settled:
+    """The driver has said that under the same token nothing can be accepted twice."""
+    try:
+        ticket = await carrying.driver.submit(work.executables, work.job.shots, token)
+    except InputError as error:
+        return work.ended(JobState.FAILED, str(error)), IntentState.REFUSED
+    except Exception as error:  # noqa: BLE001  some parts may be there, so it is no refusal
+        return _ambiguous(carrying, work, why, error)
+    return replace(work, ticket=ticket), IntentState.ACCEPTED
+
+
+def _ambiguous(carrying: Carrying, work: Work, why: str, error: Exception) -> _Settled:
+    reason = f"Whether {carrying.qpu.name} accepted it is unknown ({why}): {error}"
+    return work.ended(JobState.AMBIGUOUS, reason), IntentState.AMBIGUOUS
 
 
 async def _record(carrying: Carrying, settled: Sequence[_Settled]) -> None:

@@ -14,7 +14,16 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from qpuflow.deployments.cli import bookings, controls, data, jobs, projects, qpus, stack
+from qpuflow.deployments.cli import (
+    bookings,
+    controls,
+    data,
+    fake_clouds,
+    jobs,
+    projects,
+    qpus,
+    stack,
+)
 from qpuflow.deployments.cli.context import State
 from qpuflow.domain.errors import QpuflowError
 
@@ -25,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (stack, jobs, qpus, bookings, controls, projects, data):
+for group in (stack, jobs, qpus, bookings, controls, projects, data, fake_clouds):
     group.add_to(app)
 
 

@@ -84,6 +84,16 @@ async def test_another_simulator_is_added_as_the_guide_says(stack: Installation)
     assert "aer-noisy" in [qpu["name"] for qpu in known.json]
 
 
+async def test_a_braket_simulator_is_added_as_the_guide_says(stack: Installation) -> None:
+    environment = {"PREFECT_API_URL": stack.endpoints.prefect_api_url}
+    saved = await stack.python(blocks("docs/clouds.md", "python")[1], environment=environment)
+    assert saved.code == 0, saved.stderr
+    registered = await stack.run("register", "braket-qpu/braket-local")
+    assert registered.code == 0, registered
+    known = await stack.run("qpus", "--json")
+    assert "braket-local" in [qpu["name"] for qpu in known.json]
+
+
 def test_every_setting_is_in_the_operations_guide() -> None:
     guide = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
     missing = [name for name in Settings.model_fields if f"`{name}`" not in guide]

@@ -1,0 +1,83 @@
+"""Endpoints that the weather passes through.
+
+Faults of the transport are made here; a handler finds its own in ``request.state.fault``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from qpuflow.drivers.fake_clouds.serving import break_off
+from qpuflow.drivers.fake_clouds.weather import Fault, Weather
+
+Handler = Callable[[Request], Awaitable[Response]]
+Refusal = Callable[[Fault], Response]
+"""The vendor's own words for a fault that the transport knows."""
+
+_F = Fault
+READ = (_F.SLOW, _F.THROTTLED, _F.BROKEN_BEFORE, _F.REPLY_LOST, _F.TOKEN_EXPIRED)
+WRITE = (*READ, _F.BROKEN_AFTER, _F.DELIVERED_TWICE)
+RESULT = (*READ, _F.TRUNCATED)
+REFUSED = (_F.THROTTLED, _F.BROKEN_BEFORE, _F.TOKEN_EXPIRED)
+
+
+class Endpoints:
+    """Makes the routes of one cloud."""
+
+    def __init__(self, weather: Weather, refusal: Refusal) -> None:
+        self._weather = weather
+        self._refusal = refusal
+
+    def route(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        handler: Handler,
+        faults: Sequence[Fault] = READ,
+    ) -> Route:
+        """`operation` is the name by which `Weather.next` knows it."""
+
+        async def in_this_weather(request: Request) -> Response:
+            return await self._answer(operation, request, handler, faults)
+
+        return Route(path, in_this_weather, methods=[method], name=operation)
+
+    async def _answer(
+        self, operation: str, request: Request, handler: Handler, faults: Sequence[Fault]
+    ) -> Response:
+        await request.body()  # read once, kept for whoever asks again
+        fault = self._weather.strikes(operation, faults)
+        request.state.fault = fault
+        if fault is not None and fault in REFUSED:
+            return self._refused(fault)
+        if fault is _F.SLOW:
+            await asyncio.sleep(self._weather.slow_seconds)
+        response = await handler(request)
+        if fault is _F.DELIVERED_TWICE:
+            response = await handler(request)
+        if fault is _F.BROKEN_AFTER:
+            return self._refusal(fault)
+        if fault is _F.REPLY_LOST:
+            break_off(request.scope)
+        if fault is _F.TRUNCATED:
+            return _half(response)
+        return response
+
+    def _refused(self, fault: Fault) -> Response:
+        response = self._refusal(fault)
+        if fault is _F.THROTTLED:
+            response.headers["Retry-After"] = f"{self._weather.retry_after_seconds:g}"
+        return response
+
+
+def _half(response: Response) -> Response:
+    """The length of all of it, and half of it: then the server closes the connection."""
+    body = bytes(response.body)
+    headers = {**response.headers, "content-length": str(len(body))}
+    return Response(body[: len(body) // 2], response.status_code, headers)

@@ -1,0 +1,29 @@
+"""Every fake cloud by its vendor's name, for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from qpuflow.drivers.extras import require
+from qpuflow.drivers.fake_clouds.weather import Weather
+
+Served = Callable[[Weather, float, Path | None, int], AbstractContextManager[tuple[str, str]]]
+"""Weather, seconds in the queue, journal, port; gives the URL and how to use it."""
+
+
+@contextmanager
+def _braket(
+    weather: Weather, queue_seconds: float, journal: Path | None, port: int
+) -> Generator[tuple[str, str]]:
+    require("braket", "boto3", "braket.default_simulator")
+    from qpuflow.drivers.fake_clouds.braket import QPU, SIMULATOR, FakeBraket
+    from qpuflow.drivers.fake_clouds.braket.served import braket_served
+
+    cloud = FakeBraket(weather, queue_seconds=queue_seconds, journal=journal)
+    with braket_served(cloud, port) as braket:
+        yield braket.url, f"Set AWS_ENDPOINT_URL to it; devices are {QPU} and {SIMULATOR}."
+
+
+CLOUDS: Mapping[str, Served] = {"braket": _braket}

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from qpuflow.client.blocking import call
+from qpuflow.client.blocking_session import BlockingSession, session
 from qpuflow.client.booking import End, Start
 from qpuflow.client.connection import Connection, Receipt, connect
 from qpuflow.client.programs import as_programs, of_circuit
+from qpuflow.client.sessions import Session
 from qpuflow.domain.admission import requested
 from qpuflow.domain.booking import Booking
-from qpuflow.domain.errors import InputError, QpuflowError
+from qpuflow.domain.errors import InputError, NoResult
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.report import JobReport, ProgramReport
 from qpuflow.domain.request import JobOptions, JobRequest, Program
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from qpuflow.client.programs import OneProgram
 
 __all__ = [
+    "BlockingSession",
     "Booking",
     "Connection",
     "InputError",
@@ -43,6 +46,7 @@ __all__ = [
     "NoResult",
     "Program",
     "Receipt",
+    "Session",
     "as_programs",
     "book",
     "bookings",
@@ -60,14 +64,11 @@ __all__ = [
     "release",
     "result",
     "resume",
+    "session",
     "status",
     "submit",
     "take_offline",
 ]
-
-
-class NoResult(QpuflowError):
-    """The job has failed or was cancelled; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

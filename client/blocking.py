@@ -19,8 +19,12 @@ _open: list[AbstractAsyncContextManager[Connection]] = []
 
 
 def call(action: Callable[[Connection], Awaitable[T]]) -> T:
-    connection = _connection(Settings())  # pyright: ignore[reportArgumentType]  frozen, so hashable
-    return _await(action(connection))
+    return block_on(action(connection()))
+
+
+def connection() -> Connection:
+    """That of the settings as they are now; its methods are for `block_on`."""
+    return _connection(Settings())  # pyright: ignore[reportArgumentType]  frozen, so hashable
 
 
 @lru_cache(maxsize=4)
@@ -28,10 +32,12 @@ def _connection(settings: Settings) -> Connection:
     """Kept open until the process ends: connecting costs more than most calls."""
     opened = connect(settings)
     _open.append(opened)
-    return _await(opened.__aenter__())
+    return block_on(opened.__aenter__())
 
 
-def _await(work: Awaitable[T]) -> T:
+def block_on(work: Awaitable[T]) -> T:
+    """The outcome of work that is done on the client's own loop."""
+
     async def awaited() -> T:
         return await work
 

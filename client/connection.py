@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from qpuflow.client.booking import Bookings
 from qpuflow.client.control import Controls
+from qpuflow.client.patience import patiently
+from qpuflow.client.sessions import Defaults, Session
 from qpuflow.domain.endpoints import find_record
-from qpuflow.domain.errors import InputError, NotFound, Unavailable
+from qpuflow.domain.errors import InputError, NotFound
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.principal import Principal, Role
 from qpuflow.domain.report import JobReport
-from qpuflow.domain.request import JobRequest
+from qpuflow.domain.request import JobOptions, JobRequest
 from qpuflow.domain.settings import Settings
 from qpuflow.flows.open_ledger import open_ledger
 from qpuflow.ledger import accounts, jobs, programs, qpus, reports, results
@@ -25,14 +26,13 @@ from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.qpus import RegisteredQpu
 from qpuflow.ledger.signals import Channel, within
 from qpuflow.tasks.admission import Journey, admit
+from qpuflow.tasks.known import Known
 
 if TYPE_CHECKING:
     import xarray as xr
 
 FIRST_LOOK_SECONDS = 0.05
 SLOWEST_LOOK_SECONDS = 1.0
-PATIENCE_SECONDS = 120.0
-"""How long a wait bears with a database that does not answer, as during a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ class Connection:
         self.principal = Principal(
             settings.user, settings.project or settings.user, frozenset(roles), via="client"
         )
+        self._known = Known(ledger)
         self.bookings = Bookings(ledger, self.principal, settings)
         self.controls = Controls(ledger, self.principal)
 
@@ -82,9 +83,8 @@ class Connection:
         """
         if request.qpu is None:
             raise InputError("The request names no QPU", remedy="See `qpuflow qpus`.")
-        accepted = await admit(
-            self._ledger, self._principal_of(request), request, Journey(request.qpu)
-        )
+        principal, journey = self._principal_of(request), Journey(request.qpu)
+        accepted = await admit(self._ledger, principal, request, journey, self._known)
         return Receipt(accepted.job_id, accepted.is_new, _delay(self._settings, request.qpu))
 
     def _principal_of(self, request: JobRequest) -> Principal:
@@ -93,8 +93,27 @@ class Connection:
                 f"You submit as {self.principal.user!r}, the request is {request.user!r}'s",
                 remedy="Leave `user` empty.",
             )
-        project = request.project or self.principal.project
-        return Principal(self.principal.user, project, self.principal.roles, self.principal.via)
+        return self._for(request.project)
+
+    def _for(self, project: str | None) -> Principal:
+        return replace(self.principal, project=project or self.principal.project)
+
+    def session(
+        self,
+        qpu: str,
+        shots: int = 1024,
+        *,
+        options: JobOptions | None = None,
+        key: str | None = None,
+        project: str | None = None,
+    ) -> Session:
+        """For `async with`: one job after the other; at the end the QPU is left at once.
+
+        With a key the jobs have keys of their own, numbered: the same session again is answered
+        with the results that are there. Entering raises `NotFound` for a QPU that there is not.
+        """
+        defaults = Defaults(qpu, shots, options or JobOptions(), key)
+        return Session(self._ledger, self._for(project), self._known, defaults)
 
     async def find(self, text: str) -> UUID:
         """The id of a job from its key or the first characters of its id."""
@@ -170,7 +189,7 @@ class Connection:
         async with asyncio.timeout(timeout_seconds):
             with self._ledger.ears.listen(Channel.ENDED, self.principal.user) as news:
                 while not seen or not all(state.is_final for state in seen.values()):
-                    states = await self._patiently(job_ids)
+                    states = await patiently(lambda: self.states(job_ids))
                     if missing := set(job_ids) - states.keys():
                         raise NotFound(f"There is no job {missing.pop()} of yours")
                     if states != seen:
@@ -179,14 +198,3 @@ class Connection:
                     else:
                         await within(news, pause)
                         pause = min(pause * 1.2, SLOWEST_LOOK_SECONDS)
-
-    async def _patiently(self, job_ids: Sequence[UUID]) -> dict[UUID, JobState]:
-        """The jobs' states, also when the database is being restarted."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return await self.states(job_ids)
-            except Unavailable:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(SLOWEST_LOOK_SECONDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,19 +32,23 @@ class _Work:
     bits: int
 
 
-def check_request(request: JobRequest, device: Device) -> tuple[ParsedProgram, ...]:
+def check_request(
+    request: JobRequest, device: Device, read: Callable[[Program], ParsedProgram] = parse
+) -> tuple[ParsedProgram, ...]:
     """The parsed programs in order, or an `InputError` that says what to change.
 
-    A device that is offline refuses nothing: its jobs wait.
+    `read` parses, or remembers. A device that is offline refuses nothing: its jobs wait.
     """
     check_limits(device, programs=len(request.programs), shots=request.shots)
-    parsed = tuple(_check_program(program, device) for program in request.programs)
+    parsed = tuple(_check_program(program, device, read) for program in request.programs)
     _check_work(request, _work_of(request.programs, parsed))
     return parsed
 
 
-def _check_program(program: Program, device: Device) -> ParsedProgram:
-    parsed = parse(program)
+def _check_program(
+    program: Program, device: Device, read: Callable[[Program], ParsedProgram]
+) -> ParsedProgram:
+    parsed = read(program)
     try:
         check_limits(device, programs=1, shots=1, qubits=parsed.circuit.num_qubits)
     except InputError as error:

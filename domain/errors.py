@@ -64,6 +64,10 @@ class Unavailable(QpuflowError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class Silent(Unavailable):
+    """The ledger's database did not answer, or rolled the transaction back: repeat it."""
+
+
 class Refused(Unavailable):
     """The QPU certainly did not accept the work."""
 
@@ -80,6 +84,10 @@ class OperatorNeeded(QpuflowError):
     """Neither other input nor patience helps: somebody has to look at the installation."""
 
     exit_code = 4
+
+
+class NoResult(QpuflowError):
+    """The job has failed or was cancelled; the message says why."""
 
 
 def _rebuild(

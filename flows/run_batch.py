@@ -79,10 +79,10 @@ async def _next(carrying: Carrying) -> list[Job]:
 
 
 async def _is_over(carrying: Carrying, end: float) -> bool:
-    """Nothing came for a while, and nothing did at the last moment either."""
-    if time.monotonic() < end:
-        return False
+    """Its user said so, or nothing came for a while and nothing did at the last moment either."""
     async with carrying.ledger.begin() as session:
+        if time.monotonic() < end:
+            return await batches.is_closed(session, carrying.batch_id)
         return await batches.close_if_empty(session, carrying.batch_id)
 
 

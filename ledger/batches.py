@@ -187,6 +187,17 @@ async def close_if_empty(session: AsyncSession, batch_id: UUID) -> bool:
     return True
 
 
+async def leave(session: AsyncSession, batch_id: UUID) -> None:
+    """Its user has no more for it: once it is empty its carrier ends, and does not linger."""
+    if await close_if_empty(session, batch_id):
+        await tell(session, Channel.JOINED, str(batch_id))
+
+
+async def is_closed(session: AsyncSession, batch_id: UUID) -> bool:
+    state = await session.scalar(select(Batch.state).where(Batch.id == batch_id))
+    return state == BatchState.CLOSED.value
+
+
 async def close(session: AsyncSession, batch_id: UUID) -> None:
     """Nothing joins it any more. To be called under its lock."""
     await session.execute(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Self
 
 import asyncpg
@@ -11,7 +11,7 @@ from sqlalchemy import URL, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
-from qpuflow.domain.errors import OperatorNeeded, Unavailable
+from qpuflow.domain.errors import OperatorNeeded, Silent
 from qpuflow.ledger.liveness import ask_the_idle
 from qpuflow.ledger.payload_store import PayloadStore
 from qpuflow.ledger.signals import Ears
@@ -29,6 +29,7 @@ class Ledger:
 
     def __init__(self, engine: AsyncEngine, payloads: PayloadStore) -> None:
         self.engine = engine
+        self._at_once = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.payloads = payloads
         self.ears = Ears(engine.url)
 
@@ -53,24 +54,20 @@ class Ledger:
     async def begin(self) -> AsyncGenerator[AsyncSession]:
         """A transaction: committed at the end of the block, rolled back by any exception.
 
-        Raises `Unavailable` when PostgreSQL does not answer; nothing was written then, unless
+        Raises `Silent` when PostgreSQL does not answer; nothing was written then, unless
         the answer to the commit itself was lost.
         """
-        try:
+        with _said_plainly():
             session = AsyncSession(self.engine, expire_on_commit=False)
             async with session, session.begin():
                 yield session
-        except OSError as error:
-            raise _silent(error) from error
-        except asyncpg.PostgresError as error:
-            # Connecting failed: SQLAlchemy hands these on as they are.
-            raise _silent(error) from error
-        except DBAPIError as error:
-            if error.connection_invalidated or isinstance(error, InterfaceError):
-                raise _silent(error) from error
-            if str(getattr(error.orig, "sqlstate", None)) in COLLISIONS:
-                raise Unavailable("Two transactions were in each other's way") from error
-            raise
+
+    @asynccontextmanager
+    async def look(self) -> AsyncGenerator[AsyncSession]:
+        """For one statement that reads: without the two round trips that make a transaction."""
+        with _said_plainly():
+            async with AsyncSession(self._at_once, expire_on_commit=False) as session:
+                yield session
 
     async def _require_revision(self) -> None:
         async with self.begin() as session:
@@ -91,9 +88,27 @@ def async_url(url: str) -> URL:
     return make_url(url).set(drivername="postgresql+asyncpg")
 
 
-def _silent(error: BaseException) -> Unavailable:
+@contextmanager
+def _said_plainly() -> Generator[None]:
+    """What the block raises because PostgreSQL does not answer, as `Silent`."""
+    try:
+        yield
+    except OSError as error:
+        raise _silent(error) from error
+    except asyncpg.PostgresError as error:
+        # Connecting failed: SQLAlchemy hands these on as they are.
+        raise _silent(error) from error
+    except DBAPIError as error:
+        if error.connection_invalidated or isinstance(error, InterfaceError):
+            raise _silent(error) from error
+        if str(getattr(error.orig, "sqlstate", None)) in COLLISIONS:
+            raise Silent("Two transactions were in each other's way") from error
+        raise
+
+
+def _silent(error: BaseException) -> Silent:
     words = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return Unavailable(
+    return Silent(
         f"The ledger's database does not answer: {words}",
         remedy="Nothing was lost; see `qpuflow doctor`.",
     )

@@ -164,7 +164,11 @@ def _program(job_id: UUID, position: int, program: AcceptedProgram) -> dict[str,
 
 async def find(session: AsyncSession, principal: Principal, job_id: UUID) -> Job:
     """A job that the principal may see; `NotFound` for any other, known or not."""
-    row = await session.get(JobRow, job_id)
+    return visible(principal, job_id, await session.get(JobRow, job_id))
+
+
+def visible(principal: Principal, job_id: UUID, row: JobRow | None) -> Job:
+    """The row's job; `NotFound` where there is none, and where it is not for the principal."""
     if row is None or not principal.may_see(row.user):
         raise NotFound(f"There is no job {job_id} of yours", remedy="See `qpuflow jobs`.")
     return value_of(row)

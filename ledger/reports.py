@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from sqlalchemy import select
+
 from qpuflow.domain.job import JobState
 from qpuflow.domain.policy import PolicyRules
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.report import EventReport, JobReport, report_of
-from qpuflow.ledger import arbiter, jobs, results
+from qpuflow.ledger import arbiter, jobs
 from qpuflow.ledger.database import Ledger
-from qpuflow.ledger.schema import JobEvent
+from qpuflow.ledger.dataset_codec import decode
+from qpuflow.ledger.schema import JobEvent, JobRow, Payload, ResultRow
 
 
 async def read(ledger: Ledger, principal: Principal, job_id: UUID) -> JobReport:
-    """The job and, once it has completed, its results."""
-    async with ledger.begin() as session:
-        job = await jobs.find(session, principal, job_id)
-        datasets = (
-            await results.read(ledger, session, principal, job_id) if job.state.is_final else []
-        )
+    """The job and, once it has completed, its results. One round trip: loops wait for it."""
+    query = (
+        select(JobRow, Payload)
+        .outerjoin(ResultRow, ResultRow.job_id == JobRow.id)
+        .outerjoin(Payload, Payload.hash == ResultRow.payload_hash)
+        .where(JobRow.id == job_id)
+        .order_by(ResultRow.position)
+    )
+    async with ledger.look() as session:
+        rows = (await session.execute(query)).tuples().all()
+    job = jobs.visible(principal, job_id, rows[0][0] if rows else None)
+    datasets = [
+        decode(await ledger.payloads.content(payload.hash, payload.body, payload.url))
+        for _, payload in rows
+        if payload is not None  # pyright: ignore[reportUnnecessaryComparison]  an outer join
+    ]
     return report_of(job, datasets)
 
 

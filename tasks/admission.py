@@ -8,10 +8,11 @@ from uuid import UUID, uuid4
 
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.request import JobRequest, Program
-from qpuflow.ledger import jobs, qpus
+from qpuflow.ledger import jobs
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.jobs import Accepted, AcceptedProgram, Submission
 from qpuflow.ledger.qpus import RegisteredQpu
+from qpuflow.tasks.known import Known
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +25,20 @@ class Journey:
 
 
 async def admit(
-    ledger: Ledger, principal: Principal, request: JobRequest, journey: Journey
+    ledger: Ledger,
+    principal: Principal,
+    request: JobRequest,
+    journey: Journey,
+    known: Known | None = None,
 ) -> Accepted:
     """Check the request against the QPU and write the job.
 
-    Raises `InputError` with all that is wrong with a program; nothing is written then.
+    `known` is what the caller's earlier submissions found out. Raises `InputError` with all that
+    is wrong with a program; nothing is written then.
     """
-    async with ledger.begin() as session:
-        qpu = await qpus.find(session, journey.qpu)
-    programs = await _checked(ledger, request, qpu)
+    known = known or Known(ledger)
+    qpu = await known.qpu(journey.qpu)
+    programs = await _checked(ledger, request, qpu, known)
     submission = Submission(
         request,
         qpu.name,
@@ -44,11 +50,11 @@ async def admit(
 
 
 async def _checked(
-    ledger: Ledger, request: JobRequest, qpu: RegisteredQpu
+    ledger: Ledger, request: JobRequest, qpu: RegisteredQpu, known: Known
 ) -> list[AcceptedProgram]:
     from qpuflow.domain.admission import check_request
 
-    parsed = await asyncio.to_thread(check_request, request, qpu.device)
+    parsed = await asyncio.to_thread(check_request, request, qpu.device, known.parse)
     return [
         AcceptedProgram(
             name=program.name,

@@ -13,6 +13,7 @@ from qpuflow.domain.principal import Principal, service
 from qpuflow.ledger import accounts, batches, carriers
 from qpuflow.ledger.carriers import CarrierLost
 from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.signals import Channel
 from tests.ledger.entities import (
     ALICE,
     BOB,
@@ -72,6 +73,24 @@ async def test_a_batch_with_a_queued_job_does_not_close(ledger: Ledger) -> None:
     accepted = await submit(ledger)
     async with ledger.begin() as session:
         assert not await batches.close_if_empty(session, accepted.batch_id)
+
+
+async def test_a_user_who_leaves_closes_the_batch_unless_a_job_is_queued(ledger: Ledger) -> None:
+    batch_id = (await submit(ledger)).batch_id
+
+    async def left() -> bool:
+        async with ledger.begin() as session:
+            await batches.leave(session, batch_id)
+            return await batches.is_closed(session, batch_id)
+
+    assert not await left()
+    await begin(ledger, batch_id)
+    await take(ledger, batch_id)
+    with ledger.ears.listen(Channel.JOINED, str(batch_id)) as told:
+        await asyncio.wait_for(told.wait(), 10)  # it listens from now on
+        told.clear()
+        assert await left()
+        await asyncio.wait_for(told.wait(), 10)
 
 
 async def test_a_full_batch_is_followed_by_another(

@@ -1,0 +1,22 @@
+"""Bearing with a database that is being restarted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import stamina
+
+from qpuflow.domain.errors import Silent
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 120.0
+_restarted = stamina.AsyncRetryingCaller(
+    attempts=None, timeout=PATIENCE_SECONDS, wait_initial=0.1, wait_jitter=0.1, wait_max=1.0
+).on(Silent)
+
+
+async def patiently(action: Callable[[], Awaitable[T]]) -> T:
+    """What the action returns, which may be begun several times. Raises its last `Silent`."""
+    return await _restarted(action)

@@ -13,7 +13,7 @@ from tests.system.installation import Installation
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("bell.qasm", "vqe-ansatz.qasm", "vqe-ansatz.json"):
+    for name in ("bell.qasm", "vqe-ansatz.qasm", "vqe-ansatz.json", "vqe_session.py"):
         shutil.copyfile(EXAMPLES / name, tmp_path / name)
     return tmp_path
 
@@ -25,6 +25,7 @@ async def test_it_prints_a_line_for_each_program_and_where_to_look(
     assert shown.code == 0, shown
     for word in ("bell", "vqe-ansatz", "energy", "±", stack.endpoints.ui_url):
         assert word in shown.stdout, word
+    assert "vqe_session" not in shown.stdout, "a script is no program"
     assert stack.record.is_alive, "a stack that was there before is stopped"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from qpuflow.domain.delays import in_nanoseconds
 from qpuflow.domain.device import Device
 from qpuflow.domain.errors import InputError
 from qpuflow.domain.executable import Executable, Register
@@ -72,7 +73,7 @@ def compile_circuit(
             where=circuit.name,
         ) from error
     buffer = io.BytesIO()
-    qpy.dump(isa, buffer)
+    qpy.dump(in_nanoseconds(isa), buffer)
     return Compiled(
         qpy=buffer.getvalue(),
         registers=registers,

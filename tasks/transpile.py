@@ -17,7 +17,7 @@ from qpuflow.tasks.step import step
 from qpuflow.tasks.work import Carrying, Chunk, Work
 
 QPY = "application/vnd.qiskit.qpy"
-COMPILER_REVISION = 1
+COMPILER_REVISION = 2
 """Part of every cache key: raised when the same input must be compiled anew."""
 
 Parts = tuple[StoredPiece, ...]

@@ -23,7 +23,7 @@ False alarms: each comparison fails a right driver with probability at most `FAL
 the bounds are rigorous, not asymptotic, so the whole battery stays under 1e-4. See `statistics`.
 
 A case that the QPU cannot run at all is left out by name, with the reason, in `cannot`; cases
-that need a gate (reset, if_else) that the device lacks are left out by themselves.
+that need a gate (reset, if_else) or qubits that the device lacks are left out by themselves.
 """
 
 from qpuflow.drivers.conformance.cases import CASES, Case

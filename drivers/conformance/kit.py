@@ -144,6 +144,9 @@ class DriverConformance:
 
     def obstacle(self, device: Device, one: Case) -> str | None:
         missing = one.needs - {gate.name for gate in device.gates}
+        width = parse(one.source).num_qubits
+        if width > device.limits.max_qubits:
+            return f"{device.name} has no {width} qubits"
         return self.cannot.get(one.name) or (f"{device.name} has no {missing}" if missing else None)
 
     async def shots_for(self, driver: Driver) -> int:

@@ -1,0 +1,1 @@
+"""QPUs behind a Qblox cluster, or its dummy: configuration, schedules, execution, results."""

@@ -1,0 +1,69 @@
+"""The instruments themselves: connecting, and reading what the sequencers acquired."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qpuflow.domain.errors import OperatorNeeded, Unavailable
+from qpuflow.drivers.qblox.config import HardwareFile
+from qpuflow.drivers.qblox.executors.base import Bins
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from qblox_instruments import Cluster
+
+STATUS_MINUTES = 1
+
+
+def connect(hardware: HardwareFile, *, dummy: bool) -> Cluster:
+    """The cluster that the file names, its modules checked, everything on it stopped."""
+    from qblox_instruments import Cluster, ClusterType
+
+    name, description = hardware.cluster_name, hardware.cluster
+    kinds = {slot: module.instrument_type for slot, module in description.modules.items()}
+    if dummy:
+        types = {slot: ClusterType[f"CLUSTER_{kind}"] for slot, kind in kinds.items()}
+        return Cluster(name, dummy_cfg=types)
+    if description.ip is None:
+        raise OperatorNeeded(
+            f"The hardware file gives no address for {name}",
+            remedy=f"Add hardware_description.{name}.ip, or make the rack a dummy.",
+        )
+    try:
+        cluster = Cluster(name, description.ip)
+    except (OSError, ConnectionError, RuntimeError) as error:
+        raise Unavailable(f"The cluster at {description.ip} does not answer: {error}") from error
+    _check_modules(cluster, kinds)
+    cluster.stop_sequencer()
+    return cluster
+
+
+def _check_modules(cluster: Cluster, wanted: dict[int, str]) -> None:
+    for slot, kind in wanted.items():
+        module: Any = cluster.modules[slot - 1]
+        if not module.present():
+            raise OperatorNeeded(
+                f"Slot {slot} of {cluster.name} is empty, and the hardware file has a {kind} there"
+            )
+        found = f"{module.module_type.name}{'_RF' if module.is_rf_type else ''}"
+        if found != kind and found.removesuffix("_RF") != "QRC":
+            raise OperatorNeeded(
+                f"Slot {slot} of {cluster.name} has a {found}, the hardware file a {kind}"
+            )
+
+
+def read(cluster: Cluster, bins: Bins) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+    """Integrated points in full scales of the input, and what the sequencer made of them.
+
+    Both have the shape (bin,). A bin that was never filled is NaN in both.
+    """
+    import numpy as np
+
+    sequencer: Any = cluster.modules[bins.slot - 1].sequencers[bins.sequencer]
+    sequencer.get_acquisition_status(timeout=STATUS_MINUTES)
+    data = sequencer.get_acquisitions()[bins.acquisition]["acquisition"]["bins"]
+    integration = data["integration"]
+    points = np.empty(len(integration["path0"]), dtype=np.complex128)
+    points.real, points.imag = integration["path0"], integration["path1"]
+    return points / bins.integration_ns, np.asarray(data["threshold"], dtype=np.float64)

@@ -1,0 +1,88 @@
+"""The rack's instruments behind an async face, in a process of their own.
+
+Schedulers take seconds to import, name their instruments process-wide and write scratch files to
+where they run; and a run can be stopped by ending its process, which nothing inside it can resist.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from qpuflow.domain.executable import Executable
+from qpuflow.drivers.forked import ForkedPool
+from qpuflow.drivers.qblox.config import Configuration
+from qpuflow.drivers.qblox.session import Ran, Session
+from qpuflow.drivers.qblox.settings import RackSettings
+
+_PRELOAD = ("qblox_instruments", "qiskit.qpy", "qpuflow.domain.result")
+_SCHEDULERS = {
+    "quantify": "qpuflow.drivers.qblox.executors.quantify",
+    "qblox": "qpuflow.drivers.qblox.executors.qblox",
+}
+
+
+class Engine:
+    """One job at a time. `directory` is the process's own: two dummies in one would clash."""
+
+    def __init__(
+        self, settings: RackSettings, configuration: Configuration, directory: Path
+    ) -> None:
+        self._settings = settings
+        self._configuration = configuration
+        self._directory = directory
+        simulator = ("qiskit_aer",) if settings.dummy else ()
+        self._pool = ForkedPool((*_PRELOAD, _SCHEDULERS[settings.executor], *simulator), size=1)
+
+    async def warm(self) -> None:
+        """Connect, or raise why that cannot be done."""
+        await self._pool.run(_connect, self._settings, self._configuration, self._directory)
+
+    async def execute(self, executables: Sequence[Executable], shots: int) -> Ran:
+        """Cancelling it ends the process; the next one stops whatever still plays."""
+        return await self._pool.run(
+            _execute,
+            self._settings,
+            self._configuration,
+            self._directory,
+            tuple(executables),
+            shots,
+        )
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """For the next job."""
+        self._configuration = configuration
+        self._pool.close()
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+_session: Session | None = None
+"""Of this process, once it has one."""
+
+
+def _connect(settings: RackSettings, configuration: Configuration, directory: Path) -> None:
+    _the_session(settings, configuration, directory)
+
+
+def _execute(
+    settings: RackSettings,
+    configuration: Configuration,
+    directory: Path,
+    executables: Sequence[Executable],
+    shots: int,
+) -> Ran:
+    return _the_session(settings, configuration, directory).execute(executables, shots)
+
+
+def _the_session(settings: RackSettings, configuration: Configuration, directory: Path) -> Session:
+    global _session  # noqa: PLW0603  the instruments are the process's own, by their makers' design
+    if _session is None:
+        directory.mkdir(parents=True, exist_ok=True)
+        os.chdir(directory)
+        sys.stdout = sys.stderr  # schedulers print
+        _session = Session(settings, configuration)
+    return _session

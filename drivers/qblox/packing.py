@@ -1,0 +1,62 @@
+"""How programs and shots are spread over uploads: as few as the instruments' memory allows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from qpuflow.domain.errors import InputError
+from qpuflow.drivers.qblox.programs import NativeProgram, Upload
+
+MOST_BINS = 131_072
+"""Of one sequencer."""
+MOST_OPERATIONS = 1_500
+"""Of one upload. A sequencer holds 12,288 instructions; a pulse takes up to eight of them, when
+each is of another angle and a long wait comes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One upload: programs from `first` on, shots from `shot` on."""
+
+    first: int
+    shot: int
+    upload: Upload
+
+
+def runs(programs: Sequence[NativeProgram], shots: int) -> Iterator[Run]:
+    """In order. Where one program's shots do not fit, several runs repeat it."""
+    first = 0
+    for group in _groups(programs, shots):
+        most = MOST_BINS // max(1, *_bins(group).values(), 1)
+        if most == 0:
+            raise InputError(
+                f"A program measures one qubit {max(_bins(group).values()):,} times, and a "
+                f"sequencer keeps {MOST_BINS:,} results",
+                remedy="Measure less often in one program.",
+            )
+        for shot in range(0, shots, most):
+            yield Run(first, shot, Upload(tuple(group), min(most, shots - shot)))
+        first += len(group)
+
+
+def _groups(programs: Sequence[NativeProgram], shots: int) -> Iterator[list[NativeProgram]]:
+    group: list[NativeProgram] = []
+    for program in programs:
+        if group and not _fits([*group, program], shots):
+            yield group
+            group = []
+        group.append(program)
+    if group:
+        yield group
+
+
+def _fits(group: Sequence[NativeProgram], shots: int) -> bool:
+    operations = sum(len(program.operations) for program in group)
+    bins = max(_bins(group).values(), default=0) * shots
+    return operations <= MOST_OPERATIONS and bins <= MOST_BINS
+
+
+def _bins(group: Sequence[NativeProgram]) -> Counter[int]:
+    return sum((program.acquisitions_of for program in group), Counter[int]())

@@ -1,0 +1,109 @@
+"""What a rack does with one job: programs in, datasets out."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from qpuflow.domain.executable import Executable
+from qpuflow.drivers.qblox.config import Configuration
+from qpuflow.drivers.qblox.instruments import Instruments
+from qpuflow.drivers.qblox.packing import Run, runs
+from qpuflow.drivers.qblox.programs import NativeProgram, native_programs
+from qpuflow.drivers.qblox.results import bits_of, by_program, counts_dataset
+from qpuflow.drivers.qblox.settings import RackSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A dataset for each executable, and for how long the instruments were theirs."""
+
+    datasets: tuple[xr.Dataset, ...]
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Point:
+    """One executable at one of its points, and what is known of its shots so far."""
+
+    program: NativeProgram
+    seed: int
+    bits: list[NDArray[np.uint8]] = field(default_factory=list)
+    schedules: list[str] = field(default_factory=list[str])
+
+
+class Session:
+    """Jobs on one rack, one after the other, from one thread."""
+
+    def __init__(self, settings: RackSettings, configuration: Configuration) -> None:
+        self._settings = settings
+        self._configuration = configuration
+        self._instruments = Instruments(settings, configuration)
+
+    def execute(self, executables: Sequence[Executable], shots: int) -> Ran:
+        """`InputError` where a program is more than the rack can do; nothing has run then."""
+        work = [list(self._points(executable)) for executable in executables]
+        flat = [point for points in work for point in points]
+        planned = list(runs([point.program for point in flat], shots))
+        compiled = [self._instruments.schedule(run.upload) for run in planned]
+        began = time.perf_counter()
+        for run, schedule in zip(planned, compiled, strict=True):
+            points = flat[run.first : run.first + len(run.upload.programs)]
+            acquired = self._instruments.run(schedule, [_seed(p, run) for p in points])
+            for point, part in zip(points, by_program(run.upload, acquired), strict=True):
+                point.bits.append(bits_of(point.program, part, run.upload.repetitions))
+                point.schedules.append(schedule.instructions_hash)
+        seconds = time.perf_counter() - began
+        datasets = [
+            self._dataset(executable, shots, points, seconds / len(work))
+            for executable, points in zip(executables, work, strict=True)
+        ]
+        return Ran(tuple(datasets), seconds)
+
+    def stop(self) -> None:
+        self._instruments.stop()
+
+    def _points(self, executable: Executable) -> Iterator[_Point]:
+        import numpy as np
+
+        dummy = self._settings.dummy
+        given = executable.seed if executable.seed is not None else dummy and dummy.seed
+        seed = secrets.randbelow(2**31) if given is None else given
+        programs = native_programs(executable, self._configuration.device)
+        own = np.random.SeedSequence(seed).generate_state(len(programs))
+        for program, of_point in zip(programs, own, strict=True):
+            yield _Point(program, int(of_point))
+
+    def _dataset(
+        self, executable: Executable, shots: int, points: Sequence[_Point], seconds: float
+    ) -> xr.Dataset:
+        import numpy as np
+
+        bits = [np.concatenate(point.bits) for point in points]
+        return counts_dataset(executable, shots, bits, self._attrs(points, seconds))
+
+    def _attrs(self, points: Sequence[_Point], seconds: float) -> dict[str, Any]:
+        versions = self._instruments.versions
+        return {
+            "qpu": self._settings.name,
+            "executor": self._settings.executor,
+            "device_file_hash": self._configuration.device_hash,
+            "hardware_file_hash": self._configuration.hardware_hash,
+            "schedule_hashes": " ".join(dict.fromkeys(h for p in points for h in p.schedules)),
+            "calibrated": self._configuration.device.calibrated,
+            "seconds": seconds,
+            **{f"{package}_version": version for package, version in versions.items()},
+        }
+
+
+def _seed(point: _Point, run: Run) -> int:
+    """Another one for each part of a point's shots."""
+    return point.seed + run.shot

@@ -1,0 +1,25 @@
+"""Which rack: its two files, its scheduler, and what a dummy chip is like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from qpuflow.drivers.qblox.config.values import Value
+from qpuflow.drivers.qblox.dummy.chip import DummyChip
+from qpuflow.drivers.qblox.executors.base import ExecutorName
+
+
+class RackSettings(Value):
+    """What the process that owns the instruments is started with."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="The QPU's.")
+    device_file: Path
+    hardware_file: Path
+    executor: ExecutorName = "quantify"
+    dummy: DummyChip | None = Field(
+        default=None, description="With it, the vendor's dummy cluster plays this chip."
+    )
+    max_shots: Annotated[int, Field(ge=1)] = 1_000_000

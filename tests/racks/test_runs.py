@@ -1,0 +1,151 @@
+"""Real schedules on the vendor's dummy cluster, with either scheduler: compiled, loaded, run, read
+and classified. What its inputs see comes from an exact simulation."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import pytest_asyncio
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+
+from qpuflow.domain.device import Device
+from qpuflow.domain.errors import InputError
+from qpuflow.domain.result import counts_of
+from qpuflow.drivers.conformance.statistics import mismatch
+from qpuflow.drivers.qblox.config import Configuration
+from qpuflow.drivers.qblox.engine import Engine
+from qpuflow.drivers.qblox.executors.instructions import check_memory
+from qpuflow.drivers.qblox.settings import RackSettings
+from tests.racks.circuits import bell, compiled, ones
+from tests.racks.conftest import EXECUTORS
+
+ERROR = 0.006
+
+
+async def test_a_bell_pair_is_half_and_half(engine: Engine, device: Device) -> None:
+    ran = await engine.execute([compiled(bell(), device)], 4096)
+    problem = mismatch(counts_of(ran.datasets[0]), {"00": 0.5, "11": 0.5}, 2 * ERROR)
+    assert problem is None
+    assert 0 < ran.seconds < 30
+
+
+async def test_a_job_says_what_it_ran_with(
+    engine: Engine, device: Device, configuration: Configuration
+) -> None:
+    attrs = (await engine.execute([compiled(bell(), device)], 10)).datasets[0].attrs
+    assert attrs["device_file_hash"] == configuration.device_hash
+    assert attrs["hardware_file_hash"] == configuration.hardware_hash
+    assert len(attrs["schedule_hashes"]) == 64
+    assert f"{attrs['executor']}_scheduler_version" in attrs
+
+
+async def test_a_sweep_and_a_batch_share_uploads(engine: Engine, device: Device) -> None:
+    theta = Parameter("theta")
+    circuit = QuantumCircuit(1, 1)
+    circuit.ry(theta, 0)
+    circuit.measure(0, 0)
+    points = [{"theta": 0.0}, {"theta": 3.14159265}, {"theta": 1.5707963}]
+    sweep = compiled(circuit, device, points=points)
+    ran = await engine.execute([sweep, compiled(ones(3), device)], 1000)
+    first, second = ran.datasets
+    expected = ({"0": 1.0}, {"1": 1.0}, {"0": 0.5, "1": 0.5})
+    for point, distribution in enumerate(expected):
+        assert mismatch(counts_of(first, point), distribution, ERROR) is None
+    assert mismatch(counts_of(second), {"111": 1.0}, 3 * ERROR) is None
+    assert first.attrs["schedule_hashes"] == second.attrs["schedule_hashes"]
+
+
+async def test_two_hundred_thousand_shots_are_two_runs(engine: Engine, device: Device) -> None:
+    dataset = (await engine.execute([compiled(ones(1), device)], 200_000)).datasets[0]
+    assert len(dataset.attrs["schedule_hashes"].split()) == 2
+    counts = counts_of(dataset)
+    assert sum(counts.values()) == 200_000
+    assert mismatch(counts, {"1": 1.0}, ERROR) is None
+
+
+async def test_the_same_schedule_is_not_compiled_again(engine: Engine, device: Device) -> None:
+    program = compiled(ones(4), device)
+    clock = asyncio.get_running_loop().time
+    took: list[float] = []
+    for _ in range(4):
+        began = clock()
+        await engine.execute([program], 100)
+        took.append(clock() - began)
+    assert min(took[1:]) <= took[0] / 2
+
+
+async def test_cancelling_ends_the_run_and_the_next_one_works(
+    engine: Engine, device: Device
+) -> None:
+    long = asyncio.create_task(engine.execute([compiled(bell(), device)], 1_000_000))
+    await asyncio.sleep(0.3)
+    long.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await long
+    ran = await engine.execute([compiled(ones(1), device)], 100)
+    assert sum(counts_of(ran.datasets[0]).values()) == 100
+
+
+@pytest_asyncio.fixture(params=EXECUTORS, loop_scope="session")
+async def mistuned(
+    request: pytest.FixtureRequest,
+    settings: RackSettings,
+    configuration: Configuration,
+    tmp_path: Path,
+) -> AsyncIterator[Engine]:
+    """A rack whose device file has the threshold of q0 far off."""
+    chip = configuration.device
+    q0 = chip.qubits["q0"]
+    readout = q0.readout.model_copy(update={"threshold": q0.readout.threshold + 0.025})
+    wrong = q0.model_copy(update={"readout": readout})
+    device = chip.model_copy(update={"qubits": {**chip.qubits, "q0": wrong}})
+    chosen = settings.model_copy(update={"executor": request.param})
+    engine = Engine(chosen, Configuration(device, configuration.hardware), tmp_path)
+    yield engine
+    engine.close()
+
+
+async def test_a_wrong_threshold_gives_wrong_counts(mistuned: Engine, device: Device) -> None:
+    counts = counts_of((await mistuned.execute([compiled(ones(1), device)], 1000)).datasets[0])
+    assert 350 < counts["0"] < 650, "the threshold cuts the cloud of |1> in half"
+
+
+def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """One of this folder's, in a process of its own."""
+    here = Path(__file__)
+    done = subprocess.run(
+        [sys.executable, str(here.with_name(name)), *arguments],
+        env={**os.environ, "PYTHONPATH": str(here.parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_the_pulses_are_the_gates(executor: str) -> None:
+    assert "the pulses are the gates" in script("assembly_to_unitary.py", executor).stdout
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_data_of_an_earlier_run_never_come_back(executor: str) -> None:
+    done = script("run_without_signal.py", executor)
+    assert "100 of 100 acquisitions of sequencer 0 in slot 8 never came" in done.stdout
+
+
+def test_a_program_too_long_for_a_sequencer_is_refused() -> None:
+    settings = SimpleNamespace(sequence={"program": "play 0,1,4 \n\n" * 12_289})
+    instructions = {"settings": None, "cluster0_module8": {"sequencers": {"seq2": settings}}}
+    check_memory(instructions, {8: "QCM_RF"})
+    with pytest.raises(InputError, match="12,289 instructions, and sequencer 2 of the QRM_RF"):
+        check_memory(instructions, {8: "QRM_RF"})

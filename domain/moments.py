@@ -9,7 +9,7 @@ from qpuflow.domain.errors import InputError
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
-_DURATION = re.compile(rf"\+(?:{_PART.pattern})+")
+_DURATION = re.compile(rf"(?:{_PART.pattern})+")
 HELP = "ISO 8601 (2026-03-29T14:00, with or without a zone), `now`, or a duration as +1h30m"
 
 
@@ -29,13 +29,25 @@ def read_moment(text: str, zone: tzinfo, now: datetime, base: datetime) -> datet
 
 def _after(base: datetime, text: str) -> datetime:
     """Elapsed time: over a change of the clocks, +24h is not the same hour of the next day."""
+    try:
+        return base + read_duration(text.removeprefix("+"))
+    except OverflowError as error:
+        raise _too_long(text) from error
+
+
+def read_duration(text: str) -> timedelta:
+    """From text such as 90m, 2h or 1d12h."""
     if not _DURATION.fullmatch(text):
-        raise InputError(f"{text!r} is no duration", remedy="Write it as +90m, +2h or +1d12h.")
+        raise InputError(f"{text!r} is no duration", remedy="Write it as 90m, 2h or 1d12h.")
     parts = {_UNITS[unit]: float(count) for count, unit in _PART.findall(text)}
     try:
-        return base + timedelta(**parts)
+        return timedelta(**parts)
     except OverflowError as error:
-        raise InputError(f"{text!r} is longer than the calendar") from error
+        raise _too_long(text) from error
+
+
+def _too_long(text: str) -> InputError:
+    return InputError(f"{text!r} is longer than the calendar")
 
 
 def _local(read: datetime, zone: tzinfo) -> datetime:

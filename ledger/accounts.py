@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.errors import AccessDenied, NotFound
 from qpuflow.domain.principal import Principal, Role
+from qpuflow.ledger import allowances
 from qpuflow.ledger.schema import Member, Project, User
 
 
@@ -36,9 +37,20 @@ async def require_member(session: AsyncSession, principal: Principal) -> None:
 async def members(session: AsyncSession, principal: Principal, project: str) -> list[str]:
     """Who belongs to a project, for those who do and for operators."""
     found = await _members(session, project)
-    if principal.user not in found and not principal.is_operator:
-        raise AccessDenied(f"{principal.user!r} is not a member of project {project!r}")
+    _require_one_of(found, principal, project)
     return found
+
+
+async def require_view(session: AsyncSession, principal: Principal, project: str) -> None:
+    """What is the project's may be seen by its members, from before it is there, and operators."""
+    found = await _members(session, project)
+    if found or project != principal.user:
+        _require_one_of(found, principal, project)
+
+
+def _require_one_of(members: list[str], principal: Principal, project: str) -> None:
+    if principal.user not in members and not principal.is_operator:
+        raise AccessDenied(f"{principal.user!r} is not a member of project {project!r}")
 
 
 async def _members(session: AsyncSession, project: str) -> list[str]:
@@ -72,7 +84,9 @@ async def _add_member(
     session: AsyncSession, project: str, user: str, role: Role = Role.USER
 ) -> None:
     await session.execute(insert(User).values(name=user).on_conflict_do_nothing())
-    await session.execute(insert(Project).values(name=project).on_conflict_do_nothing())
+    made = insert(Project).values(name=project).on_conflict_do_nothing().returning(Project.name)
+    if await session.scalar(made) is not None:
+        await allowances.enter_first(session, project)
     await session.execute(
         insert(Member)
         .values(project=project, user=user, role=role.value)

@@ -56,7 +56,9 @@ async def _accepting(session: AsyncSession, carried_by: CarriedBy) -> UUID | Non
             Batch.kind == BatchKind.SHARED.value,
             Batch.state != BatchState.CLOSED.value,
         )
-        .with_for_update()
+        # Not against those who only refer to it: whoever changes a job twice does, with its
+        # project's allowances locked, for which we wait further on.
+        .with_for_update(key_share=True)
     )
     if batch is None:
         return None
@@ -171,7 +173,9 @@ def _jobs(batch_id: UUID, *states: JobState) -> Select[tuple[JobRow]]:
 
 async def lock(session: AsyncSession, batch_id: UUID) -> None:
     """The lock that `join` takes. Whoever needs more than one takes batch, carrier, jobs."""
-    await session.execute(select(Batch.id).where(Batch.id == batch_id).with_for_update())
+    await session.execute(
+        select(Batch.id).where(Batch.id == batch_id).with_for_update(key_share=True)
+    )
 
 
 async def has_queued(session: AsyncSession, batch_id: UUID) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.job import IllegalTransition, JobState, sources_of
 from qpuflow.domain.principal import Principal
+from qpuflow.ledger import reservations
 from qpuflow.ledger.schema import JobEvent, JobRow
 from qpuflow.ledger.signals import Channel
 
@@ -26,7 +27,8 @@ async def move(
 ) -> set[UUID]:
     """Move those of the jobs that may make the transition, and write an event for each.
 
-    Returns the jobs that moved. One statement, so that state and history cannot disagree.
+    Returns the jobs that moved. One statement, so that state and history cannot disagree. Jobs
+    that end give back what they kept of their project's quota.
     `sources` narrows the states to move from.
     """
     if not job_ids:
@@ -60,6 +62,7 @@ async def move(
     )
     done = set(written)
     if to.is_final and done:
+        await reservations.give_back(session, done)
         heard_by = select(JobRow.user).where(JobRow.id.in_(done)).distinct().subquery()
         await session.execute(select(func.pg_notify(Channel.ENDED.value, heard_by.c.user)))
     return done

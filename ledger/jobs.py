@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from qpuflow.domain.errors import Conflict, NotFound
 from qpuflow.domain.job import OPEN, Job, JobState
 from qpuflow.domain.principal import Principal
+from qpuflow.domain.quota import Scope
 from qpuflow.domain.request import JobRequest, ProgramFormat
-from qpuflow.ledger import accounts, batches, carriers, controls, events
+from qpuflow.ledger import accounts, batches, carriers, controls, events, reservations
 from qpuflow.ledger.batches import CarriedBy
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.job_values import value_of
@@ -65,7 +66,7 @@ async def accept(
     """Write the job, or find the one that the same user submitted under the same key.
 
     With `flow_run_id` the job travels alone in that run; without, it joins the user's open batch.
-    Raises `Conflict` when the key stands for other content.
+    Raises `Conflict` when the key stands for other content, and `QuotaExceeded`.
     """
     carried_by = CarriedBy(submission.qpu, principal.user, principal.project, flow_run_id)
     for _ in range(2):
@@ -117,15 +118,17 @@ async def _write(
         insert(ProgramRow),
         [_program(job_id, i, program) for i, program in enumerate(submission.programs)],
     )
-    await session.execute(
-        insert(JobEvent).values(
-            job_id=job_id,
-            actor=principal.user,
-            via=principal.via,
-            to_state=JobState.QUEUED.value,
-            detail="accepted",
-        )
+    event = insert(JobEvent).values(
+        job_id=job_id,
+        actor=principal.user,
+        via=principal.via,
+        to_state=JobState.QUEUED.value,
+        detail="accepted",
     )
+    # Last, since others of the project wait from here to the commit.
+    scope = Scope(principal.project, submission.qpu)
+    estimate = submission.estimate_seconds
+    await reservations.reserve(session, job_id, scope, estimate, along_with=event)
     return Accepted(job_id, batch_id, is_new=True)
 
 
@@ -273,7 +276,7 @@ async def retry(
     """A new attempt of a failed job, asked for by a person.
 
     It travels in its batch's carrier; where there is none any more, in the run of that id, or in
-    one to be created.
+    one to be created. Raises `QuotaExceeded` when the project has too little left by now.
     """
     job = await find(session, principal, job_id)
     await batches.lock(session, job.batch_id)
@@ -285,6 +288,8 @@ async def retry(
         update(JobRow).where(JobRow.id == job_id).values(cancel_requested_at=None, carriers_lost=0)
     )
     await carriers.replace(session, job.batch_id, flow_run_id)
+    scope = Scope(job.project, job.qpu)
+    await reservations.reserve(session, job_id, scope, job.estimate_seconds)
 
 
 async def next_attempt(session: AsyncSession, job_ids: Collection[UUID]) -> None:

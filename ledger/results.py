@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.principal import Principal
-from qpuflow.ledger import events, jobs
+from qpuflow.ledger import events, jobs, reservations
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.dataset_codec import decode
 from qpuflow.ledger.payload_store import Stored
@@ -57,11 +57,13 @@ async def store(
     executed = [row for one in rows for row in _executed(one)]
     if executed:
         await session.execute(upsert(Executed).values(executed).on_conflict_do_nothing())
-    await session.execute(insert(Charge), [_charge(one) for one in rows])
+    charges = [_charge(one) for one in rows]
+    await session.execute(insert(Charge), charges)
     stored = {"store_seconds": round(time.perf_counter() - began, 6)}
     await session.execute(
         update(JobRow), [{"id": one.job.id, "timings": one.timings | stored} for one in rows]
     )
+    await reservations.settle(session, charges)
     return completed
 
 

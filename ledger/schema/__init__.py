@@ -6,8 +6,16 @@ from qpuflow.ledger.schema.carriers import Batch, BatchKind, BatchState, Carrier
 from qpuflow.ledger.schema.jobs import Intent, IntentState, JobEvent, JobRow, ProgramRow, TicketRow
 from qpuflow.ledger.schema.payloads import Executed, Payload, ResultRow, Transpilation
 from qpuflow.ledger.schema.qpus import BookingRow, ControlEvent, Lease, Qpu, Usage
+from qpuflow.ledger.schema.quotas import (
+    AllowanceRow,
+    FirstAllowanceRow,
+    GrantRow,
+    QuotaRequestRow,
+    ReservationRow,
+)
 
 __all__ = [
+    "AllowanceRow",
     "Base",
     "Batch",
     "BatchKind",
@@ -18,6 +26,8 @@ __all__ = [
     "Charge",
     "ControlEvent",
     "Executed",
+    "FirstAllowanceRow",
+    "GrantRow",
     "Intent",
     "IntentState",
     "JobEvent",
@@ -28,6 +38,8 @@ __all__ = [
     "ProgramRow",
     "Project",
     "Qpu",
+    "QuotaRequestRow",
+    "ReservationRow",
     "ResultRow",
     "TicketRow",
     "Transpilation",

@@ -37,7 +37,11 @@ async def register(ledger: Ledger, name: str = QPU, lanes: int = 1, **known: Any
 
 
 async def submission(
-    ledger: Ledger, key: str | None = None, source: str = SOURCE, qpu: str = QPU
+    ledger: Ledger,
+    key: str | None = None,
+    source: str = SOURCE,
+    qpu: str = QPU,
+    estimate_seconds: float = 0.0,
 ) -> Submission:
     request = JobRequest(programs=[Program(name="coin", source=source)], shots=10)
     program = AcceptedProgram(
@@ -49,7 +53,7 @@ async def submission(
         1,
         1,
     )
-    return Submission(request, qpu, key or uuid4().hex, [program], 0.0)
+    return Submission(request, qpu, key or uuid4().hex, [program], estimate_seconds)
 
 
 async def submit(
@@ -59,8 +63,11 @@ async def submit(
     key: str | None = None,
     source: str = SOURCE,
     run: UUID | None = None,
+    qpu: str = QPU,
+    estimate_seconds: float = 0.0,
 ) -> Accepted:
-    return await jobs.accept(ledger, principal, await submission(ledger, key, source), run)
+    wish = await submission(ledger, key, source, qpu, estimate_seconds)
+    return await jobs.accept(ledger, principal, wish, run)
 
 
 async def begin(ledger: Ledger, batch_id: UUID, run: UUID | None = None) -> UUID:

@@ -1,0 +1,134 @@
+"""What a project may use: allowances, the requests for more, and what refuses a job.
+
+Amounts are decimals with six places, so that a balance is exact to the microsecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from qpuflow.domain.errors import InputError
+from qpuflow.domain.moments import read_duration
+
+QPU_SECONDS = "qpu-seconds"
+"""The unit of time on a QPU. Others are a vendor's own, in which it charges."""
+MOST = Decimal(10**9)
+"""Of one amount: thirty years."""
+_PLACES = Decimal("0.000001")
+
+
+class QuotaExceeded(InputError):
+    """The project has less left than the job asks for."""
+
+
+class RequestState(StrEnum):
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an allowance is for. Without a QPU: the project's use of all of them together."""
+
+    project: str
+    qpu: str | None = None
+    unit: str = QPU_SECONDS
+
+    def __str__(self) -> str:
+        return f"{self.project} on {self.qpu or 'all QPUs'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """`reserved` is kept for jobs that were accepted and have not ended."""
+
+    scope: Scope
+    granted: Decimal
+    charged: Decimal
+    reserved: Decimal
+
+    @property
+    def balance(self) -> Decimal:
+        """Below zero when jobs took longer than was expected of them."""
+        return self.granted - self.charged
+
+    @property
+    def available(self) -> Decimal:
+        return self.balance - self.reserved
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Given to an allowance by an operator or, if negative, taken back."""
+
+    amount: Decimal
+    granted_by: str
+    note: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaRequest:
+    """A member's wish for more, and what an operator answered."""
+
+    id: UUID
+    scope: Scope
+    amount: Decimal
+    reason: str
+    requested_by: str
+    created_at: datetime
+    state: RequestState
+    granted: Decimal | None
+    decided_by: str | None
+    decided_at: datetime | None
+    answer: str | None
+
+
+def exact(seconds: float) -> Decimal:
+    """The decimal that is reserved for an estimated time; an estimate that is none is zero."""
+    return min(Decimal(max(0.0, seconds)), MOST).quantize(_PLACES)
+
+
+def read_amount(text: str) -> Decimal:
+    """Seconds from `90`, `90s`, `1.5h` or `2h30m`; more than none."""
+    text = text.strip()
+    duration = read_duration(f"{text}s" if text[-1:].isdigit() else text)
+    amount = (Decimal(duration // timedelta(microseconds=1)) / 10**6).quantize(_PLACES)
+    check_amount(amount)
+    return amount
+
+
+def check_amount(amount: Decimal) -> None:
+    if not (amount.is_finite() and 0 < amount <= MOST and amount == amount.quantize(_PLACES)):
+        raise InputError(
+            f"{amount} is no amount of QPU time",
+            remedy="Give seconds above zero with up to six decimals, or a duration as 2h30m.",
+        )
+
+
+def exceeded(allowances: Sequence[Allowance], asked: Decimal) -> QuotaExceeded:
+    """The refusal of a job that asks for more than the tightest of its allowances has."""
+    least = min(allowances, key=lambda one: one.available)
+    scope = least.scope
+    place = f" --qpu {scope.qpu}" if scope.qpu else ""
+    missing = shown(asked - max(least.available, Decimal(0))).replace(",", "")
+    return QuotaExceeded(
+        f"Project {scope.project!r} has {shown(max(least.available, Decimal(0)))} s left on "
+        f"{scope.qpu or 'all QPUs'}, and the job asks for {shown(asked)} s: "
+        f"{shown(least.granted)} s granted, {shown(least.charged)} s used, "
+        f"{shown(least.reserved)} s reserved by jobs that have not ended",
+        remedy="Use fewer shots, wait for jobs to end, or ask for more: `qpuflow --project "
+        f"{scope.project} quota request {missing}{place} --reason WHY`.",
+    )
+
+
+def shown(amount: Decimal) -> str:
+    """All digits that are not trailing zeros: 1,234.5."""
+    text = f"{amount:,.6f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text

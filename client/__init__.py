@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from qpuflow.client import quota
 from qpuflow.client.blocking import call
 from qpuflow.client.blocking_session import BlockingSession, session
 from qpuflow.client.booking import End, Start
@@ -61,6 +62,7 @@ __all__ = [
     "of_circuit",
     "pause",
     "qpus",
+    "quota",
     "release",
     "result",
     "resume",

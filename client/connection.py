@@ -12,6 +12,7 @@ from uuid import UUID
 from qpuflow.client.booking import Bookings
 from qpuflow.client.control import Controls
 from qpuflow.client.patience import patiently
+from qpuflow.client.quotas import Quotas
 from qpuflow.client.sessions import Defaults, Session
 from qpuflow.domain.endpoints import find_record
 from qpuflow.domain.errors import InputError, NotFound
@@ -75,6 +76,7 @@ class Connection:
         self._known = Known(ledger)
         self.bookings = Bookings(ledger, self.principal, settings)
         self.controls = Controls(ledger, self.principal)
+        self.quotas = Quotas(ledger, self.principal, settings)
 
     async def submit(self, request: JobRequest) -> Receipt:
         """Accept a job. When this returns it is not lost any more, whatever crashes.

@@ -66,6 +66,19 @@ class Limits(_Value):
     memory_bytes: int | None = Field(default=None, description="What a simulation may use.")
 
 
+class Pace(_Value):
+    """How long work takes, for an estimate before anything is compiled: rather too long.
+
+    The defaults are those of superconducting chips, where the reset of the qubits between shots
+    takes most of the time (250 µs on IBM's).
+    """
+
+    job_seconds: float = Field(default=1.0, ge=0, description="Once a job.")
+    circuit_seconds: float = Field(default=0.01, ge=0, description="Once a circuit.")
+    shot_seconds: float = Field(default=3e-4, ge=0, description="Each shot of a circuit.")
+    layer_seconds: float = Field(default=1e-6, ge=0, description="Each layer of gates of a shot.")
+
+
 class Device(_Value):
     """A QPU's description.
 
@@ -85,6 +98,7 @@ class Device(_Value):
         default=True, description="Running work stops within seconds when it is cancelled."
     )
     description: str = ""
+    pace: Pace = Pace()
 
     @property
     def target_hash(self) -> str:

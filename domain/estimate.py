@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qpuflow.domain.device import Pace
+from qpuflow.domain.request import JobRequest
+
+if TYPE_CHECKING:
+    from qpuflow.domain.parsing import ParsedProgram
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +20,15 @@ class Estimate:
     seconds: float
     cost: float = 0.0
     unit: str = "qpu-seconds"
+
+
+def guess(request: JobRequest, parsed: Sequence[ParsedProgram], pace: Pace) -> Estimate:
+    """Before anything is compiled; the driver's own estimate takes its place when it is."""
+    from qpuflow.domain.observables import count_settings
+
+    seconds = pace.job_seconds
+    for program, read in zip(request.programs, parsed, strict=True):
+        circuits = max(len(program.parameters), 1) * count_settings(read, program.observables)
+        shot = pace.shot_seconds + read.circuit.depth() * pace.layer_seconds
+        seconds += circuits * (pace.circuit_seconds + request.shots * shot)
+    return Estimate(seconds)

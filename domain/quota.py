@@ -95,12 +95,15 @@ def exact(seconds: float) -> Decimal:
     return min(Decimal(max(0.0, seconds)), MOST).quantize(_PLACES)
 
 
-def read_amount(text: str) -> Decimal:
-    """Seconds from `90`, `90s`, `1.5h` or `2h30m`; more than none."""
-    text = text.strip()
-    duration = read_duration(f"{text}s" if text[-1:].isdigit() else text)
-    amount = (Decimal(duration // timedelta(microseconds=1)) / 10**6).quantize(_PLACES)
-    check_amount(amount)
+def amount_of(given: Decimal | int | str, *, may_be_none: bool = False) -> Decimal:
+    """Seconds from a number or from text such as `90`, `90s`, `1.5h` or `2h30m`."""
+    if isinstance(given, str):
+        text = given.strip()
+        duration = read_duration(f"{text}s" if text[-1:].isdigit() else text)
+        given = Decimal(duration // timedelta(microseconds=1)) / 10**6
+    amount = Decimal(given)
+    if amount or not may_be_none:
+        check_amount(amount)
     return amount
 
 

@@ -29,6 +29,7 @@ async def move(
 
     Returns the jobs that moved. One statement, so that state and history cannot disagree. Jobs
     that end give back what they kept of their project's quota.
+
     `sources` narrows the states to move from.
     """
     if not job_ids:

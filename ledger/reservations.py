@@ -70,7 +70,7 @@ async def _look_again(
     """The numbers were from before the book was ours; now they are not."""
     found = await session.scalars(select(AllowanceRow).where(AllowanceRow.id.in_(allowance_ids)))
     rows = found.all()
-    if short := [one for row in rows if (one := _short(row, Decimal(0), amount))]:
+    if short := [one for row in rows if (one := value_of(row)).available < amount]:
         raise exceeded(short, amount)
     for row in rows:
         row.reserved += amount

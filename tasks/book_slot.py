@@ -12,7 +12,8 @@ from uuid import UUID
 from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.domain.policy import Wait
-from qpuflow.ledger import arbiter, carriers, jobs, leases
+from qpuflow.domain.quota import Scope
+from qpuflow.ledger import arbiter, carriers, jobs, leases, reservations
 from qpuflow.ledger.arbiter import After, Question, Turn
 from qpuflow.tasks import waiting_room
 from qpuflow.tasks.step import step
@@ -34,6 +35,10 @@ async def book_slot(chunk: Chunk) -> Chunk:
     if any(work.job.state is not JobState.PREPARING for work in chunk.active):
         return chunk.updated([], fencing_token=await _a_lane(chunk.carrying))
     ready = await _estimates(chunk.carrying, chunk.active)
+    chunk = await _within_quota(chunk, ready)
+    if not chunk.active:
+        return chunk
+    ready = {work.job.id: ready[work.job.id] for work in chunk.active}
     async with _withdrawn_if_given_up(chunk.carrying):
         while True:
             answer, cancelled = await _ask(chunk, ready)
@@ -93,7 +98,29 @@ async def _estimate(carrying: Carrying, work: Work) -> float:
     except Exception as error:  # noqa: BLE001  what is wrong with the job, the dispatch will say
         _log.warning("Job %s has no estimate: %r", work.job.id, error)
         return known
-    return max(estimate.seconds, known)
+    # A first attempt knows only the guess that was made before it was compiled.
+    return estimate.seconds if work.job.attempt == 1 else max(estimate.seconds, known)
+
+
+async def _within_quota(chunk: Chunk, estimates: Mapping[UUID, float]) -> Chunk:
+    """Jobs that need more than was reserved for them, and cannot have it, end here."""
+    more = {
+        work.job.id: estimates[work.job.id]
+        for work in chunk.active
+        if estimates[work.job.id] > work.job.estimate_seconds
+    }
+    if not more:
+        return chunk
+    carrying = chunk.carrying
+    scope = Scope(chunk.active[0].job.project, carrying.qpu.name)
+    async with carrying.ledger.begin() as session:
+        await carriers.require_live(session, carrying.carrier_id)
+        refused = await reservations.adjust(session, scope, more)
+    return chunk.updated(
+        work.ended(JobState.FAILED, str(refused[work.job.id]))
+        for work in chunk.active
+        if work.job.id in refused
+    )
 
 
 async def _ask(chunk: Chunk, ready: Mapping[UUID, float]) -> tuple[Turn | Wait | After, set[UUID]]:

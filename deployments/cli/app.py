@@ -22,6 +22,7 @@ from qpuflow.deployments.cli import (
     jobs,
     projects,
     qpus,
+    quota,
     stack,
 )
 from qpuflow.deployments.cli.context import State
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (stack, jobs, qpus, bookings, controls, projects, data, fake_clouds):
+for group in (stack, jobs, qpus, bookings, controls, projects, quota, data, fake_clouds):
     group.add_to(app)
 
 

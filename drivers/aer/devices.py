@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-from qpuflow.domain.device import Device, Gate, GateSite, Limits
+from qpuflow.domain.device import Device, Gate, GateSite, Limits, Pace
 from qpuflow.domain.targets import CONTROL_FLOW
 from qpuflow.drivers.aer.settings import AerSettings, Noise
 
@@ -37,6 +37,7 @@ def device_of(name: str, settings: AerSettings) -> Device:
         ),
         outside_effects=False,
         simulator=True,
+        pace=Pace(job_seconds=0.005, circuit_seconds=1e-3, shot_seconds=1e-6, layer_seconds=1e-8),
         description=f"Qiskit Aer, {settings.layout}, {'noisy' if settings.noise else 'ideal'}",
     )
 

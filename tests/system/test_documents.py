@@ -73,6 +73,15 @@ async def test_time_is_booked_as_the_guide_says(stack: Installation) -> None:
     await check_python(stack, "docs/bookings.md", 0)
 
 
+async def test_quotas_are_shown_asked_for_and_granted_as_the_guide_says(
+    stack: Installation,
+) -> None:
+    for command in commands("docs/quotas.md"):
+        answer = await stack.run(*command)
+        assert answer.code == 0, answer
+    await check_python(stack, "docs/quotas.md", 0)
+
+
 async def test_another_simulator_is_added_as_the_guide_says(stack: Installation) -> None:
     environment = {"PREFECT_API_URL": stack.endpoints.prefect_api_url}
     saved = await stack.python(blocks("docs/qpus.md", "python")[0], environment=environment)

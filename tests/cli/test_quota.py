@@ -30,38 +30,53 @@ async def test_a_project_without_an_allowance_has_no_limit(stack: Installation) 
     assert (await stack.run("quota", "first", "--json")).json == {"first": None}
 
 
-async def test_a_job_is_refused_more_time_is_asked_for_and_it_runs(stack: Installation) -> None:
+async def test_a_job_that_is_too_long_is_refused_with_the_numbers(stack: Installation) -> None:
     await member(stack, "optics")
-    await operator(stack, "grant", "optics", "0.001", "--note", "a taste")
-    submit = ("--project", "optics", "submit", BELL, "--qpu", "aer", "--wait")
-    refused = await stack.run(*submit)
+    await operator(stack, "grant", "optics", "0.001")
+    refused = await stack.run("--project", "optics", "submit", BELL, "--qpu", "aer")
     assert refused.code == 2
     assert "Project 'optics' has 0.001 s left on all QPUs, and the job asks for" in refused.message
     assert "0.001 s granted, 0 s used, 0 s reserved" in refused.message
     assert "`qpuflow --project optics quota request" in refused.message
 
-    ask = ("--project", "optics", "quota", "request", "1m30s", "--reason", "a paper", "--json")
+
+async def test_more_time_is_asked_for_granted_in_part_and_the_answer_is_seen(
+    stack: Installation,
+) -> None:
+    await member(stack, "phonons")
+    ask = ("--project", "phonons", "quota", "request", "1m30s", "--reason", "a paper", "--json")
     asked = (await stack.run(*ask)).json
-    assert (asked["amount"], asked["state"], asked["project"]) == ("90.000000", "pending", "optics")
+    assert (asked["amount"], asked["state"], asked["project"]) == (
+        "90.000000",
+        "pending",
+        "phonons",
+    )
     await operator(stack, "approve", asked["id"][:8], "--amount", "60", "--answer", "for now")
-    (answered,) = (await stack.run("quota", "requests", "--json")).json
+    found = (await stack.run("quota", "requests", "--json")).json
+    (answered,) = [one for one in found if one["id"] == asked["id"]]
     assert (answered["state"], answered["granted"]) == ("approved", "60.000000")
     assert (answered["answer"], answered["decided_by"]) == ("for now", "alice")
     assert "for now" in (await stack.run("quota", "requests")).stdout
+    (left,) = (await stack.run("quota", "show", "phonons", "--json")).json
+    assert left["available"] == "60.000000"
 
+
+async def test_what_a_job_used_is_in_the_statement(stack: Installation) -> None:
+    await member(stack, "squids")
+    await operator(stack, "grant", "squids", "60.001", "--note", "a taste")
+    submit = ("--project", "squids", "submit", BELL, "--qpu", "aer", "--wait")
     assert (await stack.run(*submit)).code == 0
-    (left,) = (await stack.run("quota", "show", "optics", "--json")).json
+    (left,) = (await stack.run("quota", "show", "squids", "--json")).json
     assert (left["granted"], left["reserved"]) == ("60.001000", "0.000000")
     assert float(left["charged"]) > 0
-
-    made = (await stack.run("quota", "statement", "optics", "--json")).json
+    made = (await stack.run("quota", "statement", "squids", "--json")).json
     (line,) = made["allowances"]
     assert line["charged"] == made["seconds"] == left["charged"]
-    assert [grant["note"] for grant in line["grants"]] == ["a taste", "for now"]
+    assert [grant["note"] for grant in line["grants"]] == ["a taste"]
     assert [(use["user"], use["qpu"], use["jobs"]) for use in made["usage"]] == [
         ("alice", "aer", 1)
     ]
-    shown = (await stack.run("quota", "statement", "optics")).stdout
+    shown = (await stack.run("quota", "statement", "squids")).stdout
     assert "60.001" in shown
     assert "a taste" in shown
 

@@ -3,6 +3,7 @@
 
 from qpuflow.blocks.aer import AerQpu
 from qpuflow.blocks.braket import BraketCredentials, BraketQpu
+from qpuflow.blocks.ibm import IbmCredentials, IbmQpu
 from qpuflow.blocks.plugin import PluginQpu, QpuCredentials
 from qpuflow.blocks.qpu import BlockMissing, QpuBlock, load_qpu
 
@@ -11,6 +12,8 @@ __all__ = [
     "BlockMissing",
     "BraketCredentials",
     "BraketQpu",
+    "IbmCredentials",
+    "IbmQpu",
     "PluginQpu",
     "QpuBlock",
     "QpuCredentials",

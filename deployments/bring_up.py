@@ -19,6 +19,8 @@ from qpuflow.blocks import (
     BlockMissing,
     BraketCredentials,
     BraketQpu,
+    IbmCredentials,
+    IbmQpu,
     PluginQpu,
     QpuBlock,
     QpuCredentials,
@@ -39,6 +41,8 @@ BLOCK_TYPES: tuple[Any, ...] = (
     AerQpu,
     BraketCredentials,
     BraketQpu,
+    IbmCredentials,
+    IbmQpu,
     PluginQpu,
     QpuCredentials,
 )

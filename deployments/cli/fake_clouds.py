@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 class Vendor(StrEnum):
     BRAKET = "braket"
+    IBM = "ibm"
 
 
 def add_to(app: typer.Typer) -> None:

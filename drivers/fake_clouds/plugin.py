@@ -17,6 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from qpuflow.drivers.fake_clouds.braket.served import BraketAt
+    from qpuflow.drivers.fake_clouds.ibm.served import IbmAt
 
 
 @pytest.fixture
@@ -26,3 +27,12 @@ def fake_braket() -> Iterator[BraketAt]:
 
     with braket_served() as braket:
         yield braket
+
+
+@pytest.fixture
+def fake_ibm() -> Iterator[IbmAt]:
+    """A fake IBM Quantum on a free port, in fine weather."""
+    from qpuflow.drivers.fake_clouds.ibm.served import ibm_served
+
+    with ibm_served() as ibm:
+        yield ibm

@@ -26,4 +26,19 @@ def _braket(
         yield braket.url, f"Set AWS_ENDPOINT_URL to it; devices are {QPU} and {SIMULATOR}."
 
 
-CLOUDS: Mapping[str, Served] = {"braket": _braket}
+@contextmanager
+def _ibm(
+    weather: Weather, queue_seconds: float, journal: Path | None, port: int
+) -> Generator[tuple[str, str]]:
+    require("ibm", "qiskit_ibm_runtime")
+    require("aer", "qiskit_aer")
+    from qpuflow.drivers.fake_clouds.ibm import BACKEND, CRN, FakeIbm
+    from qpuflow.drivers.fake_clouds.ibm.served import ibm_served
+
+    cloud = FakeIbm(weather, queue_seconds=queue_seconds, journal=journal)
+    with ibm_served(cloud, port) as ibm:
+        how = f"url {ibm.url}/api/v1, iam_url {ibm.url}, backend {BACKEND}, instance {CRN}"
+        yield ibm.url, f"Settings of a QPU there: {how}"
+
+
+CLOUDS: Mapping[str, Served] = {"braket": _braket, "ibm": _ibm}

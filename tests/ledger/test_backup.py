@@ -6,19 +6,23 @@ import asyncio
 import contextlib
 import tarfile
 from collections.abc import AsyncGenerator
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from qpuflow.deployments.stack import postgres
 from qpuflow.domain.errors import Conflict, InputError, OperatorNeeded
 from qpuflow.domain.job import Job, JobState
-from qpuflow.ledger import batches, carriers, intents, leases, postgres_tools, reports
+from qpuflow.domain.quota import QuotaExceeded, Scope
+from qpuflow.ledger import batches, carriers, intents, leases, postgres_tools, quotas, reports
 from qpuflow.ledger.backup import Manifest, backup, restore
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.schema import IntentState
 from tests.ledger import databases
+from tests.ledger.account_book import OPERATOR, allowance, grant, require_in_order
 from tests.ledger.entities import (
     ALICE,
     BOB,
@@ -173,6 +177,31 @@ async def test_a_simulation_in_our_own_process_just_stays_queued(
     await new.restore(file)
     async with new.open() as ledger:
         assert [job.id for job in await take(ledger, accepted.batch_id)] == [accepted.job_id]
+
+
+async def test_the_account_book_comes_back_and_goes_on(old: Installation, file: Path) -> None:
+    async with old.open() as ledger:
+        await complete(ledger, ALICE)
+        await grant(ledger, Scope("alice"), "10")
+        await submit(ledger, ALICE, estimate_seconds=4.0)
+        async with ledger.begin() as session:
+            await quotas.request(session, ALICE, None, Decimal(5), "a paper")
+        before = await allowance(ledger, Scope("alice"))
+    await old.backup(file)
+    async with old.open() as ledger:
+        await grant(ledger, Scope("alice"), "1000")
+    await old.restore(file, overwrite=True)
+    async with old.open() as ledger:
+        assert await allowance(ledger, Scope("alice")) == before
+        with pytest.raises(QuotaExceeded, match="6 s left"):
+            await submit(ledger, ALICE, estimate_seconds=7.0)
+        async with ledger.begin() as session:
+            (asked,) = await quotas.requests(session, ALICE)
+            await quotas.approve(session, OPERATOR, asked.id)
+        assert (await submit(ledger, ALICE, estimate_seconds=7.0)).is_new
+        await require_in_order(ledger)
+        with pytest.raises(DBAPIError, match="append-only"):
+            await rows(ledger, "DELETE FROM grants RETURNING 1")
 
 
 async def test_fencing_tokens_grow_on(old: Installation, file: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -14,10 +15,12 @@ from sqlalchemy import insert
 
 from qpuflow.domain.errors import AccessDenied
 from qpuflow.domain.principal import service
+from qpuflow.domain.quota import Scope
 from qpuflow.ledger import batches, results, retention
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.retention import Forgotten, forget
 from qpuflow.ledger.schema import Transpilation
+from tests.ledger.account_book import allowance, grant, require_in_order
 from tests.ledger.entities import (
     ALICE,
     BOB,
@@ -108,6 +111,19 @@ async def test_an_old_job_goes_with_everything_but_its_charge(ledger: Ledger) ->
     assert await counts(ledger, *tables) == [0] * len(tables)
     assert files(ledger) == []
     assert await rows(ledger, "SELECT job_id, project FROM charges") == [(job.id, "alice")]
+
+
+async def test_what_a_forgotten_job_used_stays_in_its_projects_balance(ledger: Ledger) -> None:
+    await complete(ledger, BOB)
+    await grant(ledger, Scope("bob"), "10")
+    job = await complete(ledger, BOB)
+    before = await allowance(ledger, Scope("bob"))
+    assert before.charged == Decimal("0.5")
+    await age(ledger)
+    assert (await forget(ledger, RETENTION, MONTH)).jobs == 2
+    assert await allowance(ledger, Scope("bob")) == before
+    await require_in_order(ledger)
+    assert (await submit(ledger, BOB, key=job.key)).is_new
 
 
 async def test_a_young_job_and_one_that_is_not_finished_stay(ledger: Ledger) -> None:

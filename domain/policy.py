@@ -130,7 +130,7 @@ def decide(state: QpuState, now: datetime) -> Decision:
     # Most jobs of a chunk are alike: what keeps one of a kind keeps all of them.
     kinds = {_kind(job): job for job in state.waiting}
     obstacles = {kind: obstacle(state, job, now) for kind, job in kinds.items()}
-    free = [job for job in _in_order(state, now) if obstacles[_kind(job)] is None]
+    free = [job for job in in_order(state, now) if obstacles[_kind(job)] is None]
     if free:
         return _turn(state, free, now)
     waits = [why for why in obstacles.values() if why is not None]
@@ -155,7 +155,7 @@ def _soonest(wait: Wait) -> tuple[bool, float]:
     return (wait.until is None, wait.until.timestamp() if wait.until else 0.0)
 
 
-def _in_order(state: QpuState, now: datetime) -> list[Waiting]:
+def in_order(state: QpuState, now: datetime) -> list[Waiting]:
     """A booker before all, then what an operator moved, then fairness between users, then age."""
     bookers = {slot.project for slot in _active(state, now)}
 

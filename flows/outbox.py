@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Scheduled
 
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
 from qpuflow.ledger import carriers
 from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.database import Ledger
+
+CARRIER_KEY = "carrier-"
+QUEUED = "Queued"
+"""The name of a run's state while the ledger decides when it starts."""
 
 
 async def create_runs(ledger: Ledger, qpu: str | None = None) -> int:
@@ -24,36 +33,62 @@ async def create_runs(ledger: Ledger, qpu: str | None = None) -> int:
         pending = await carriers.outbox(session, qpu)
     if not pending:
         return 0
+    async with prefect_client() as client:
+        for carriage in pending:
+            await create_run(ledger, client, carriage, queued())
+    return len(pending)
+
+
+def is_ledgers(run: FlowRun) -> bool:
+    """Whether the run was created here, for a carrier."""
+    return (run.idempotency_key or "").startswith(CARRIER_KEY)
+
+
+def queued() -> State[Any]:
+    """Scheduled, for the ledger to say when."""
+    return Scheduled(name=QUEUED, message="It waits for its turn; see `qpuflow status`")
+
+
+async def create_run(
+    ledger: Ledger, client: PrefectClient, carriage: Carriage, state: State[Any]
+) -> FlowRun | None:
+    """The carrier's flow run, made in that state unless it was made before.
+
+    None when somebody else was first to note it: it is theirs.
+    """
+    run = await client.create_flow_run_from_deployment(
+        await _deployment(client, f"run-batch/{carriage.qpu}"),
+        parameters={"batch_id": str(carriage.batch_id)},
+        state=state,
+        idempotency_key=f"{CARRIER_KEY}{carriage.id}",
+        name=run_name(carriage.qpu, carriage.user, f"batch {str(carriage.batch_id)[:8]}"),
+        tags=run_tags(carriage.qpu, carriage.user),
+    )
+    async with ledger.begin() as session:
+        is_ours = await carriers.created(session, carriage.id, run.id)
+    return run if is_ours else None
+
+
+@asynccontextmanager
+async def prefect_client() -> AsyncGenerator[PrefectClient]:
+    """Prefect's client. Raises `Unavailable` when the server does not answer."""
     try:
         async with get_client() as client:
-            for carriage in pending:
-                flow_run_id = await _create(client, carriage)
-                async with ledger.begin() as session:
-                    await carriers.created(session, carriage.id, flow_run_id)
+            yield client
     except (httpx.TransportError, PrefectHTTPStatusError) as error:
         raise Unavailable(
             f"The Prefect server does not answer: {error}",
             remedy="The job is kept and starts when the server is back; see `qpuflow doctor`.",
         ) from error
-    return len(pending)
 
 
-async def _create(client: PrefectClient, carriage: Carriage) -> UUID:
-    name = f"run-batch/{carriage.qpu}"
+async def _deployment(client: PrefectClient, name: str) -> UUID:
     try:
-        deployment = await client.read_deployment_by_name(name)
+        return (await client.read_deployment_by_name(name)).id
     except ObjectNotFound as error:
         raise OperatorNeeded(
             f"Prefect has no deployment {name!r}", remedy="Run `qpuflow up` to create it."
         ) from error
-    run = await client.create_flow_run_from_deployment(
-        deployment.id,
-        parameters={"batch_id": str(carriage.batch_id)},
-        idempotency_key=f"carrier-{carriage.id}",
-        name=run_name(carriage.qpu, carriage.user, f"batch {str(carriage.batch_id)[:8]}"),
-        tags=run_tags(carriage.qpu, carriage.user),
-    )
-    return run.id
 
 
 def run_name(qpu: str, user: str, what: str) -> str:

@@ -10,6 +10,7 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Crashed
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal, service
@@ -21,6 +22,7 @@ from qpuflow.flows.resources import resources
 from qpuflow.ledger import batches, carriers, events
 from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.schema import BatchKind
 
 PAGE = 200
 
@@ -96,11 +98,18 @@ async def _replace(
     async with ledger.begin() as session:
         if cancelled and await carriers.is_current(session, carriage):
             # Cancelling a run cancels what it was at; the rest of its batch travels on.
-            current = await batches.begun(session, carriage.batch_id)
+            current = await _cancelled_with(session, carriage)
             await events.move(
                 session, principal, current, JobState.CANCELLED, reason="Its run was cancelled"
             )
         await carriers.lose(session, principal, carriage, reason, settings.max_attempts)
+
+
+async def _cancelled_with(session: AsyncSession, carriage: Carriage) -> list[UUID]:
+    """What was begun; and the job for which somebody started the run, begun or not."""
+    if carriage.kind is BatchKind.SINGLE:
+        return await batches.unfinished(session, carriage.batch_id)
+    return await batches.begun(session, carriage.batch_id)
 
 
 async def _agree(

@@ -29,6 +29,8 @@ class Resources:
         """Set when this process is about to end: finish what is begun, begin nothing."""
         self.ending: set[UUID] = set()
         """Flow runs that somebody cancelled: they begin nothing more."""
+        self.crowded = False
+        """Runs wait for a seat: who has nothing to do gives it up."""
         self.compilers = ForkedPool(MODULES, size=os.cpu_count() or 1)
         self._drivers: dict[str, tuple[str, Driver]] = {}
         self._retired: list[Driver] = []

@@ -64,7 +64,7 @@ async def carry_batch(
                     jobs, idle_since = [], time.monotonic()
                     if are_more:
                         continue
-                elif await _is_over(carrying, idle_since + linger_seconds):
+                elif await _is_over(carrying, 0 if shared.crowded else idle_since + linger_seconds):
                     break
                 await within(joined, min(LOOK_AGAIN_SECONDS, linger_seconds))
         async with ledger.begin() as session:

@@ -9,12 +9,13 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.runtime import deployment, flow_run
 
-from qpuflow.domain.errors import InputError, QpuflowError
+from qpuflow.domain.errors import QpuflowError
 from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.report import JobReport
 from qpuflow.domain.request import JobRequest
 from qpuflow.domain.settings import Settings
+from qpuflow.flows.admitting import principal_of, qpu_of, started_by
 from qpuflow.flows.outbox import run_name, run_tags
 from qpuflow.flows.resources import default_user, resources
 from qpuflow.flows.run_batch import carry_batch
@@ -39,7 +40,7 @@ async def run_circuits(request: JobRequest) -> JobReport:
     attempt of the same job; retrying a finished one returns its result.
     """
     run_id = UUID(flow_run.get_id())
-    qpu = _qpu(request)
+    qpu = qpu_of(request, deployment.get_name())
     async with resources() as shared:
         ledger, principal = shared.ledger, _principal(request, shared.settings)
         accepted = await admit(ledger, principal, request, Journey(qpu, str(run_id), run_id))
@@ -57,26 +58,8 @@ async def run_circuits(request: JobRequest) -> JobReport:
 
 
 def _principal(request: JobRequest, settings: Settings) -> Principal:
-    user = request.user or default_user(settings)
-    return Principal(user, request.project or settings.project or user, via=_started_by())
-
-
-def _qpu(request: JobRequest) -> str:
-    served = deployment.get_name()
-    if request.qpu is None:
-        if served is None:
-            raise InputError("The request names no QPU", remedy="Set `qpu`.")
-        return served
-    if served not in (None, request.qpu):
-        raise InputError(
-            f"This deployment serves {served!r}, and the request asks for {request.qpu!r}",
-            remedy=f"Start run-circuits/{request.qpu} instead, or leave `qpu` empty.",
-        )
-    return request.qpu
-
-
-def _started_by() -> str:
-    return "schedule" if "auto-scheduled" in flow_run.get_tags() else "prefect"
+    via = started_by(flow_run.get_tags())
+    return principal_of(request, settings, default_user(settings), via)
 
 
 async def _name(run_id: UUID, qpu: str, user: str, accepted: Accepted) -> None:

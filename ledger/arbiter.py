@@ -128,6 +128,15 @@ async def _load(
     return state, now, held
 
 
+async def outlook(
+    session: AsyncSession, qpu: str, rules: PolicyRules, waiting: Sequence[Waiting]
+) -> tuple[datetime, QpuState]:
+    """The QPU as it is now, were these the jobs that wait. Nothing is locked or decided."""
+    row = await session.get_one(Qpu, qpu)
+    now, held = await _clock(session), await leases.held(session, qpu)
+    return now, await _state(session, row, rules, now, held, waiting)
+
+
 async def _state(
     session: AsyncSession,
     row: Qpu,
@@ -316,7 +325,6 @@ async def cut_off(session: AsyncSession, qpu: str, fencing_token: int, ids: Sequ
 async def forecast(session: AsyncSession, rules: PolicyRules, job_id: UUID) -> Wait | None:
     """Why a job that has not started waits, and when it is expected to start."""
     job = await session.get_one(JobRow, job_id)
-    row = await session.get_one(Qpu, job.qpu)
     if job.state not in TO_START:
         return None
     before = (
@@ -326,8 +334,7 @@ async def forecast(session: AsyncSession, rules: PolicyRules, job_id: UUID) -> W
         .limit(MOST)
     )
     waiting = [_of(one) for one in (*await session.scalars(before), job)]
-    now, held = await _clock(session), await leases.held(session, job.qpu)
-    state = await _state(session, row, rules, now, held, waiting)
+    now, state = await outlook(session, job.qpu, rules, waiting)
     # What is not ready yet is, by the time that its turn comes.
     return explain(replace(state, busy=frozenset()), now)[job.id]
 

@@ -95,7 +95,6 @@ async def _open(session: AsyncSession, carried_by: CarriedBy, kind: BatchKind) -
             batch_id=written,
             flow_run_id=run,
             state=(CarrierState.LIVE if run else CarrierState.PENDING).value,
-            heartbeat_at=func.now() if run else None,
         )
     )
     if run is None:

@@ -44,13 +44,15 @@ async def outbox(session: AsyncSession, qpu: str | None = None) -> list[Carriage
     return [_value(*row) for row in (await session.execute(query)).tuples()]
 
 
-async def created(session: AsyncSession, carrier_id: UUID, flow_run_id: UUID) -> None:
-    """The flow run exists. Its heartbeat begins when it starts."""
-    await session.execute(
+async def created(session: AsyncSession, carrier_id: UUID, flow_run_id: UUID) -> bool:
+    """The flow run exists. Its heartbeat begins when it starts. False: somebody noted it before."""
+    noted = await session.scalar(
         update(Carrier)
         .where(Carrier.id == carrier_id, Carrier.state == CarrierState.PENDING.value)
         .values(state=CarrierState.LIVE.value, flow_run_id=flow_run_id)
+        .returning(Carrier.id)
     )
+    return noted is not None
 
 
 async def live(session: AsyncSession) -> list[Carriage]:
@@ -249,6 +251,19 @@ async def replace(session: AsyncSession, batch_id: UUID, flow_run_id: UUID | Non
     if flow_run_id is None:
         qpu = select(Batch.qpu).where(Batch.id == batch_id).scalar_subquery()
         await session.execute(select(func.pg_notify(Channel.OUTBOX.value, qpu)))
+
+
+async def waits(session: AsyncSession, batch_id: UUID, flow_run_id: UUID) -> bool:
+    """Whether the run is the batch's carrier, and nobody has begun it."""
+    found = await session.scalar(
+        select(Carrier.id).where(
+            Carrier.batch_id == batch_id,
+            Carrier.flow_run_id == flow_run_id,
+            Carrier.state == CarrierState.LIVE.value,
+            Carrier.holder.is_(None),
+        )
+    )
+    return found is not None
 
 
 async def belongs(session: AsyncSession, batch_id: UUID, flow_run_id: UUID) -> bool:

@@ -11,24 +11,27 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import Abort, Pause
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.logging.handlers import APILogWorker
 
-from qpuflow.deployments.worker.messages import Answer, Order, Verb, line
+from qpuflow.deployments.worker.messages import Answer, News, Order, Verb, line
 from qpuflow.deployments.worker.modules import NUMERICAL
 from qpuflow.domain.errors import QpuflowError, Unavailable
 from qpuflow.domain.principal import service
 from qpuflow.domain.settings import Settings
 from qpuflow.drivers.fork_servers import prefork
-from qpuflow.flows.outbox import create_runs
+from qpuflow.flows.admitting import admit_run
+from qpuflow.flows.claiming import Claims
+from qpuflow.flows.outbox import prefect_client, queued
 from qpuflow.flows.reap import take_back
 from qpuflow.flows.resources import Resources, acting_as, keep_resources
 from qpuflow.ledger import batches, jobs
@@ -38,8 +41,13 @@ CANCEL_SECONDS = 2.0
 """How long the QPU may take to end a cancelled job before its run is ended without it."""
 DRAIN_SECONDS = 6.0
 FLUSH_SECONDS = 3.0
-LOOK_FOR_POST_SECONDS = 5.0
+LOOK_FOR_WORK_SECONDS = 1.0
+"""Bookings begin and end, and words may be missed."""
 LOOK_SECONDS = 0.05
+SHOW_WAITING_SECONDS = 0.5
+"""A run that starts as soon as this was never seen to wait."""
+SENT_SECONDS = 10.0
+"""After which a run that the worker was told to start, and has not, loses its seat."""
 ENTRYPOINT_SECONDS = 30.0
 """How long a deployment is believed to have the same entrypoint."""
 
@@ -65,8 +73,8 @@ def serve(socket_path: str, pool: str) -> None:
 async def _serve(socket_path: str, pool: str) -> None:
     reader, writer = await asyncio.open_unix_connection(socket_path)
     async with keep_resources(Settings()) as shared:
-        engine = Engine(shared, writer)
-        engine.start(engine.post(pool))
+        engine = Engine(shared, writer, pool)
+        engine.start(engine.fill_seats())
         async for order in reader:
             engine.obey(Order.model_validate_json(order))
         await engine.stop()
@@ -76,19 +84,28 @@ async def _serve(socket_path: str, pool: str) -> None:
 
 
 class Engine:
-    def __init__(self, shared: Resources, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, shared: Resources, writer: asyncio.StreamWriter, qpu: str) -> None:
         self._shared = shared
+        self._qpu = qpu
         self._writer = writer
         self._runs: dict[UUID, asyncio.Task[None]] = {}
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores: set[asyncio.Future[None]] = set()
         self._flows: dict[UUID, tuple[float, Flow[..., Any]]] = {}
+        self._seats = 0
+        self._sent: dict[UUID, float] = {}
+        """Runs that the worker was told to start, and when: they have a seat."""
+        self._look = asyncio.Event()
 
     def obey(self, order: Order) -> None:
         run_id = order.flow_run_id
         match order.verb:
             case Verb.RUN if run_id is not None:
-                work = self._run(run_id, order.run_as)
-                self._runs[run_id] = asyncio.create_task(work, name=str(run_id))
+                self._begin(run_id, self._ordered(run_id, order.run_as))
+            case Verb.ADMIT if run_id is not None:
+                self.start(self._admit(run_id, order.run_as))
+            case Verb.SEATS:
+                self._seats = order.seats
+                self._look.set()
             case Verb.CANCEL if run_id is not None and run_id in self._runs:
                 self.start(self._cancel(run_id))
             case Verb.TAKE_BACK:
@@ -98,17 +115,58 @@ class Engine:
             case _:
                 _log.warning("Cannot obey %s", order)
 
-    async def post(self, qpu: str) -> None:
-        """Create the flow runs that the ledger decides on for the QPU, until others do."""
-        with self._shared.ledger.ears.listen(Channel.OUTBOX, qpu) as news:
+    async def fill_seats(self) -> None:
+        """Start what the ledger puts first on the QPU, until this engine is to end."""
+        claims = Claims(self._shared, self._qpu)
+        with self._shared.ledger.ears.listen(Channel.OUTBOX, self._qpu) as self._look:
             while not self._shared.draining.is_set():
                 try:
-                    if await create_runs(self._shared.ledger, qpu):
-                        self._writer.write(line(Answer()))
-                    await within(news, LOOK_FOR_POST_SECONDS)
+                    if not await self._fill(claims):
+                        await within(self._look, LOOK_FOR_WORK_SECONDS)
                 except QpuflowError as error:
-                    _log.warning("Flow runs not created yet: %s", error)
+                    _log.warning("Nothing started: %s", error)
                     await asyncio.sleep(1.0)
+
+    async def _fill(self, claims: Claims) -> bool:
+        if not self._seats:
+            return False
+        now = time.monotonic()
+        self._sent = {run: at for run, at in self._sent.items() if now - at < SENT_SECONDS}
+        seated = self._runs.keys() | self._sent.keys()
+        taken = await claims.take(self._seats - len(seated), seated)
+        for run in taken.own:
+            self._writer.write(line(Answer(news=News.BEGUN, flow_run_id=run.id)))
+            self._begin(run.id, self._execute(run))
+        for run_id in taken.others:
+            self._sent[run_id] = now
+            self._writer.write(line(Answer(news=News.NEXT, flow_run_id=run_id)))
+        return bool(taken.own or taken.others)
+
+    async def _admit(self, run_id: UUID, run_as: str | None) -> None:
+        """Make a job of what somebody started in Prefect; the worker asks again if this fails."""
+        try:
+            async with prefect_client() as client:
+                run = await client.read_flow_run(run_id)
+            if await admit_run(self._shared, self._qpu, run, run_as):
+                self._writer.write(line(Answer(news=News.NEXT, flow_run_id=run_id)))
+                return
+            self._look.set()
+            await asyncio.sleep(SHOW_WAITING_SECONDS)
+            if run_id not in self._runs and run_id not in self._sent:
+                async with prefect_client() as client:
+                    await client.set_flow_run_state(run_id, queued())
+        except Unavailable as error:
+            _log.warning("Flow run %s is not admitted yet: %s", run_id, error)
+
+    def _begin(self, run_id: UUID, work: Coroutine[Any, Any, None]) -> None:
+        self._sent.pop(run_id, None)
+        self._runs[run_id] = asyncio.create_task(self._run(run_id, work), name=str(run_id))
+
+    async def _ordered(self, run_id: UUID, run_as: str | None) -> None:
+        async with get_client() as client:
+            flow_run = await client.read_flow_run(run_id)
+        with acting_as(run_as):
+            await self._execute(flow_run)
 
     async def stop(self) -> None:
         """What is begun has a moment to end; the rest is left for others to take back."""
@@ -129,13 +187,17 @@ class Engine:
         """A chore beside the runs; it ends with the engine."""
         chore = asyncio.ensure_future(work)
         self._chores.add(chore)
-        chore.add_done_callback(self._chores.discard)
+        chore.add_done_callback(self._end_of)
 
-    async def _run(self, run_id: UUID, run_as: str | None) -> None:
+    def _end_of(self, chore: asyncio.Future[None]) -> None:
+        self._chores.discard(chore)
+        if not chore.cancelled() and (error := chore.exception()) is not None:
+            _log.error("A chore of the engine broke", exc_info=error)
+
+    async def _run(self, run_id: UUID, work: Coroutine[Any, Any, None]) -> None:
         broke: str | None = "It was ended with its engine"
         try:
-            with acting_as(run_as):
-                await self._execute(run_id)
+            await work
             broke = None
         except (Abort, Pause):
             # The server wants no more of this run: its state is right as it is.
@@ -146,13 +208,13 @@ class Engine:
         finally:
             self._runs.pop(run_id, None)
             self._shared.ending.discard(run_id)
-            self._writer.write(line(Answer(flow_run_id=run_id, broke=broke)))
+            answer = Answer(news=News.ENDED, flow_run_id=run_id, broke=broke)
+            self._writer.write(line(answer))
+            self._look.set()
 
-    async def _execute(self, run_id: UUID) -> None:
-        async with get_client() as client:
-            flow_run = await client.read_flow_run(run_id)
+    async def _execute(self, flow_run: FlowRun) -> None:
         if flow_run.deployment_id is None:
-            raise ValueError(f"Flow run {run_id} has no deployment")
+            raise ValueError(f"Flow run {flow_run.id} has no deployment")
         flow = await self._flow(flow_run.deployment_id)
         if flow.isasync:
             await cast("Awaitable[Any]", run_flow(flow, flow_run=flow_run, return_type="state"))

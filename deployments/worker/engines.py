@@ -23,6 +23,7 @@ class Engines:
         self._retiring: set[EngineLink] = set()
         self._chores: set[asyncio.Task[None]] = set()
         self._renewing = False
+        self._seats = 0
 
     @property
     def runs(self) -> int:
@@ -34,10 +35,24 @@ class Engines:
     ) -> str | None:
         """Execute a flow run. What broke, or None when Prefect knows its state."""
         link = self._current
-        if renew_after and link.runs_begun + 1 >= renew_after and not self._renewing:
+        self.renew_if_due(renew_after, link.runs_begun + 1)
+        return await link.run(flow_run_id, run_as)
+
+    def renew_if_due(self, renew_after: int | None, begun: int | None = None) -> None:
+        """Have a new engine take over from one that has begun so many runs."""
+        begun = self._current.runs_begun if begun is None else begun
+        if renew_after and begun >= renew_after and not self._renewing:
             self._renewing = True
             self._start(self._renew())
-        return await link.run(flow_run_id, run_as)
+
+    async def admit(self, flow_run_id: UUID, run_as: str | None) -> None:
+        """Have a run become a job. When it may start, the worker is told."""
+        await self._current.admit(flow_run_id, run_as)
+
+    def offer(self, seats: int) -> None:
+        """How many flow runs there may be at once."""
+        self._seats = seats
+        self._current.offer(seats)
 
     def cancel(self, flow_run_id: UUID) -> bool:
         """False: the run is not here."""
@@ -57,6 +72,7 @@ class Engines:
         try:
             await new.start()
             self._current = new
+            new.offer(self._seats)
         finally:
             self._renewing = False
         self._retiring.add(old)

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
-from qpuflow.deployments.worker.messages import Answer, Order, Verb, line
+from qpuflow.deployments.worker.messages import Answer, News, Order, Verb, line
 from qpuflow.domain.errors import Unavailable
 from qpuflow.drivers.forked import ForkedPool
 
+Ended = asyncio.Future[str | None]
+"""Done when a flow run has left its engine: what broke, or None."""
 DIED = "The engine died under it"
 STOP_SECONDS = 10.0
 
@@ -24,10 +26,18 @@ class EngineLink:
     When it dies, the runs in it are told so and the next run gets a new one.
     """
 
-    def __init__(self, forks: ForkedPool, work_pool: str, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        forks: ForkedPool,
+        work_pool: str,
+        began: Callable[[UUID, Ended], None],
+        is_next: Callable[[UUID], None],
+    ) -> None:
         self._forks = forks
         self._work_pool = work_pool
-        self._wake = wake
+        self._began = began
+        self._is_next = is_next
+        self._seats = 0
         self._process: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: dict[UUID, asyncio.Future[str | None]] = {}
@@ -50,14 +60,26 @@ class EngineLink:
     async def run(self, flow_run_id: UUID, run_as: str | None = None) -> str | None:
         """Execute a flow run. What broke, or None when Prefect knows its state."""
         await self.start()
-        ended = asyncio.get_running_loop().create_future()
+        ended = self._await(flow_run_id)
+        self._send(Order(verb=Verb.RUN, flow_run_id=flow_run_id, run_as=run_as))
+        return await ended
+
+    def _await(self, flow_run_id: UUID) -> Ended:
+        ended: Ended = asyncio.get_running_loop().create_future()
         self._waiting[flow_run_id] = ended
+        ended.add_done_callback(lambda _: self._waiting.pop(flow_run_id, None))
         self.runs_begun += 1
-        try:
-            self._send(Order(verb=Verb.RUN, flow_run_id=flow_run_id, run_as=run_as))
-            return await ended
-        finally:
-            self._waiting.pop(flow_run_id, None)
+        return ended
+
+    async def admit(self, flow_run_id: UUID, run_as: str | None) -> None:
+        await self.start()
+        self._send(Order(verb=Verb.ADMIT, flow_run_id=flow_run_id, run_as=run_as))
+
+    def offer(self, seats: int) -> None:
+        """What the engine may have at once, from now on."""
+        if seats != self._seats and self._process is not None and not self._process.done():
+            self._send(Order(verb=Verb.SEATS, seats=seats))
+        self._seats = seats
 
     def cancel(self, flow_run_id: UUID) -> bool:
         """False: the run is not here."""
@@ -106,6 +128,7 @@ class EngineLink:
                 raise Unavailable("The engine ended before it began", remedy="See its log.")
             reader, self._writer = connected.result()
             self._process = asyncio.create_task(self._attend(process, reader))
+            self._send(Order(verb=Verb.SEATS, seats=self._seats))
         finally:
             server.close()
             shutil.rmtree(folder, ignore_errors=True)
@@ -118,16 +141,16 @@ class EngineLink:
             with contextlib.suppress(Unavailable):
                 await process
         finally:
-            for ended in self._waiting.values():
+            for ended in list(self._waiting.values()):
                 if not ended.done():
                     ended.set_result(DIED)
 
     def _answered(self, answer: Answer) -> None:
-        if answer.flow_run_id is None:
-            self._wake()
-            return
-        ended = self._waiting.get(answer.flow_run_id)
-        if ended is not None and not ended.done():
+        if answer.news is News.BEGUN:
+            self._began(answer.flow_run_id, self._await(answer.flow_run_id))
+        elif answer.news is News.NEXT:
+            self._is_next(answer.flow_run_id)
+        elif (ended := self._waiting.get(answer.flow_run_id)) is not None and not ended.done():
             ended.set_result(answer.broke)
 
     def _send(self, order: Order) -> None:

@@ -14,6 +14,10 @@ class Verb(StrEnum):
     """End the run, and the job that it is at, on the QPU too."""
     TAKE_BACK = "take_back"
     """A run ended badly: see to its jobs now rather than at the reaper's next round."""
+    ADMIT = "admit"
+    """A run that somebody started in Prefect: to become a job, and wait for its turn."""
+    SEATS = "seats"
+    """So many flow runs the engine may have at once; it starts the ledger's own by itself."""
     RETIRE = "retire"
     """Begin nothing more; exit when what is begun has ended."""
 
@@ -24,17 +28,23 @@ class Order(BaseModel):
     verb: Verb
     flow_run_id: UUID | None = None
     run_as: str | None = None
+    seats: int = 0
+
+
+class News(StrEnum):
+    BEGUN = "begun"
+    """The engine claimed a run and started it by itself."""
+    NEXT = "next"
+    """A run that was admitted is to be started now."""
+    ENDED = "ended"
+    """A run has left the engine, and Prefect knows its state unless something `broke`."""
 
 
 class Answer(BaseModel):
-    """A flow run has left the engine, and Prefect knows its state unless something `broke`.
-
-    Without a flow run: there is one to claim.
-    """
-
     model_config = ConfigDict(frozen=True)
 
-    flow_run_id: UUID | None = None
+    news: News
+    flow_run_id: UUID
     broke: str | None = None
 
 

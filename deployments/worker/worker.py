@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from typing import Any, ClassVar
 from uuid import UUID
 
 import anyio
 import anyio.abc
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
 from prefect.exceptions import ObjectNotFound
@@ -29,8 +31,9 @@ from pydantic import Field
 
 from qpuflow.deployments.stack.plan import WORKER_TYPE
 from qpuflow.deployments.worker.engines import Engines
-from qpuflow.deployments.worker.link import EngineLink
+from qpuflow.deployments.worker.link import Ended, EngineLink
 from qpuflow.deployments.worker.modules import PRELOAD
+from qpuflow.deployments.worker.scheduled import ScheduledRuns
 from qpuflow.drivers.forked import ForkedPool
 from qpuflow.flows.holders import this_process
 
@@ -38,6 +41,8 @@ EVENTS = "prefect.flow-run."
 WAKING = ("Scheduled", "AwaitingRetry", "Resuming", "Late")
 CANCELLING = "Cancelling"
 RESUBSCRIBE_SECONDS = 1.0
+ADMIT_SECONDS = 5.0
+"""After which an admission that was not heard of is asked for again."""
 
 
 class QpuJobConfiguration(BaseJobConfiguration):
@@ -89,10 +94,13 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
         self._wake = asyncio.Event()
         self._stopping = False
         self._cancelled: set[UUID] = set()
+        self._next: set[UUID] = set()
+        self._admitting: dict[UUID, float] = {}
         self._engines = Engines(
-            lambda: EngineLink(self.forks, self._work_pool_name, self._wake.set)
+            lambda: EngineLink(self.forks, self._work_pool_name, self._began, self._is_next)
         )
         await super().setup()
+        self._scheduled = ScheduledRuns(self.client, self._work_pool_name)
         assert self._runs_task_group is not None
         self._runs_task_group.start_soon(self._engines.take_back)
         self._runs_task_group.start_soon(self._listen)
@@ -118,17 +126,84 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
         broke = await self._engines.run(
             flow_run.id, configuration.run_as, configuration.recycle_after_runs
         )
-        self._wake.set()
-        if flow_run.id in self._cancelled:
-            self._cancelled.discard(flow_run.id)
-            state = Cancelled(message="Cancelled; the job that it was at was cancelled on its QPU")
-            await self.client.set_flow_run_state(flow_run.id, state, force=True)
-            await self._take_back()
-        elif broke is not None:
-            await self._report(flow_run.id, broke)
-            await self._take_back()
+        await self._see_off(flow_run.id, broke)
         identifier = f"{socket.gethostname()}:{os.getpid()}"
         return QpuWorkerResult(identifier=identifier, status_code=0)
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        self._engines.offer(self._seats())
+        return await super().get_and_submit_flow_runs()
+
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        """What may start now, as far as there are seats.
+
+        Circuits that somebody wants run become jobs first; the ledger says when.
+        """
+        next_ones, self._next = list(self._next), set()
+        chosen = await self._scheduled.of(next_ones)
+        free = self._seats() - self._engines.runs - len(self._submitting_flow_run_ids)
+        for run in await self._scheduled.due() if self._seats() else []:
+            if await self._scheduled.is_admitted(run):
+                await self._admit(run)
+            elif len(chosen) < free:
+                chosen.append(run)
+        return [self._response(run) for run in chosen]
+
+    def _response(self, run: FlowRun) -> WorkerFlowRunResponse:
+        assert self._work_pool is not None
+        queue = run.work_queue_id or self._work_pool.default_queue_id
+        return WorkerFlowRunResponse(
+            work_pool_id=self._work_pool.id, work_queue_id=queue, flow_run=run
+        )
+
+    async def _admit(self, run: FlowRun) -> None:
+        now = time.monotonic()
+        self._admitting = {i: at for i, at in self._admitting.items() if now - at < ADMIT_SECONDS}
+        if run.id not in self._admitting:
+            self._admitting[run.id] = now
+            run_as = await self._scheduled.run_as(run, self._variables().run_as)
+            await self._engines.admit(run.id, run_as)
+
+    def _is_next(self, flow_run_id: UUID) -> None:
+        self._next.add(flow_run_id)
+        self._wake.set()
+
+    def _seats(self) -> int:
+        """None while the pool is paused."""
+        pool = self._work_pool
+        return self._variables().seats if pool is not None and not pool.is_paused else 0
+
+    def _began(self, flow_run_id: UUID, ended: Ended) -> None:
+        """The engine started a run of the ledger's by itself."""
+        assert self._runs_task_group is not None
+        self._runs_task_group.start_soon(self._attend, flow_run_id, ended)
+        self._engines.renew_if_due(self._variables().recycle_after_runs)
+
+    async def _attend(self, flow_run_id: UUID, ended: Ended) -> None:
+        try:
+            await self.client.update_flow_run(flow_run_id, infrastructure_pid=this_process())
+        except Exception as error:  # noqa: BLE001  a claim without a name is taken back a bit later
+            self._logger.info("Run %s is not signed: %r", flow_run_id, error)
+        await self._see_off(flow_run_id, await ended)
+
+    async def _see_off(self, flow_run_id: UUID, broke: str | None) -> None:
+        """Have Prefect and the ledger agree on how a run has left the engine."""
+        self._wake.set()
+        if flow_run_id in self._cancelled:
+            self._cancelled.discard(flow_run_id)
+            state = Cancelled(message="Cancelled; the job that it was at was cancelled on its QPU")
+            await self.client.set_flow_run_state(flow_run_id, state, force=True)
+            await self._take_back()
+        elif broke is not None:
+            await self._report(flow_run_id, broke)
+            await self._take_back()
+
+    def _variables(self) -> QpuVariables:
+        """What the pool's form says."""
+        template = self._work_pool.base_job_template if self._work_pool else {}
+        known = template.get("variables", {}).get("properties", {})
+        values = {name: one["default"] for name, one in known.items() if "default" in one}
+        return QpuVariables.model_validate(values)
 
     async def _report(self, flow_run_id: UUID, broke: str) -> None:
         """Show it as crashed, with the reason, unless Prefect knows better already."""

@@ -104,7 +104,7 @@ async def by_schedule(stack: Installation) -> str:
         async def begun() -> list[dict[str, Any]]:
             return await stack.prefect("POST", "/flow_runs/filter", wanted)
 
-        return (await eventually(begun, "the schedule does not fire", 90))[0]["id"]
+        return (await eventually(begun, "the schedule does not fire", 140))[0]["id"]
 
 
 @asynccontextmanager

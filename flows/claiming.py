@@ -1,0 +1,102 @@
+"""Starting the flow runs that the ledger puts first, as far as there are seats."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Pending
+
+from qpuflow.flows.outbox import create_run, prefect_client, queued
+from qpuflow.flows.resources import Resources
+from qpuflow.ledger import claims
+from qpuflow.ledger.carriers import Carriage
+from qpuflow.ledger.claims import Candidate
+from qpuflow.ledger.schema import BatchKind
+
+URGENT_SEATS = 2
+"""Beside the others: a booker is let in however many wait."""
+SHOWN_AT_ONCE = 10
+"""Runs that are created in one go so that people see them wait; starting one comes first."""
+REFUSED_SECONDS = 30.0
+"""So long a run that Prefect did not let us start is left to the reaper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Runs to start now: those that the ledger created, claimed; and those of people."""
+
+    own: list[FlowRun] = field(default_factory=list[FlowRun])
+    others: list[UUID] = field(default_factory=list[UUID])
+
+
+class Claims:
+    """What one engine starts next."""
+
+    def __init__(self, shared: Resources, qpu: str) -> None:
+        self._shared = shared
+        self._qpu = qpu
+        self._refused: dict[UUID, float] = {}
+
+    async def take(self, free: int, at_work: Collection[UUID]) -> Taken:
+        """As many as are free, and a booker's beside. `at_work` are the runs that have a seat."""
+        waiting = [one for one in await self._waiting() if one.carriage.flow_run_id not in at_work]
+        chosen, others = waiting[: max(free, 0)], waiting[max(free, 0) :]
+        urgent = [one for one in others if one.is_urgent]
+        chosen += urgent[: max(URGENT_SEATS + min(free, 0), 0)]
+        others = [one.carriage for one in others if one not in chosen]
+        self._shared.crowded = bool(others)
+        if not waiting:
+            return Taken()
+        taken = Taken()
+        async with prefect_client() as client:
+            for one in chosen:
+                if (run_id := _of_people(one.carriage)) is not None:
+                    taken.others.append(run_id)
+                elif (run := await self._claim(client, one.carriage)) is not None:
+                    taken.own.append(run)
+            await self._show(client, others)
+        return taken
+
+    async def _waiting(self) -> list[Candidate]:
+        ledger, rules = self._shared.ledger, self._shared.settings.policy
+        self._refused = {c: until for c, until in self._refused.items() if until > time.monotonic()}
+        async with ledger.begin() as session:
+            found = await claims.next_carriers(session, self._qpu, rules)
+        return [one for one in found if one.carriage.id not in self._refused]
+
+    async def _claim(self, client: PrefectClient, carriage: Carriage) -> FlowRun | None:
+        """None when the run is another's, cancelled or deleted."""
+        if carriage.flow_run_id is None:
+            run = await create_run(self._shared.ledger, client, carriage, Pending())
+            if run is not None and run.state is not None and run.state.is_pending():
+                return run
+        elif await _is_accepted(client, carriage.flow_run_id):
+            return await client.read_flow_run(carriage.flow_run_id)
+        self._refused[carriage.id] = time.monotonic() + REFUSED_SECONDS
+        return None
+
+    async def _show(self, client: PrefectClient, others: Sequence[Carriage]) -> None:
+        unseen = [one for one in others if one.flow_run_id is None]
+        for carriage in unseen[:SHOWN_AT_ONCE]:
+            await create_run(self._shared.ledger, client, carriage, queued())
+
+
+def _of_people(carriage: Carriage) -> UUID | None:
+    """The run that somebody started in Prefect: the worker starts it, as it was asked for."""
+    return carriage.flow_run_id if carriage.kind is BatchKind.SINGLE else None
+
+
+async def _is_accepted(client: PrefectClient, flow_run_id: UUID) -> bool:
+    """Prefect lets one of all who ask at the same time have a run."""
+    try:
+        answer = await client.set_flow_run_state(flow_run_id, Pending())
+    except ObjectNotFound:
+        return False
+    return answer.status is SetStateStatus.ACCEPT

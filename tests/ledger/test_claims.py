@@ -1,0 +1,68 @@
+"""Which carrier starts next, on a real database."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from qpuflow.domain.device import Control
+from qpuflow.domain.policy import PolicyRules
+from qpuflow.domain.principal import Principal, service
+from qpuflow.ledger import claims, controls
+from qpuflow.ledger.database import Ledger
+from tests.ledger.entities import ALICE, BOB, QPU, begin, rows, submit
+from tests.ledger.test_arbiter import USED, Asker, book
+
+HANDED_OVER = "UPDATE jobs SET state = 'waiting' WHERE id = :job RETURNING 1"
+CAROL = Principal("carol", "carol")
+
+
+async def next_users(ledger: Ledger, *, besides: tuple[UUID, ...] = ()) -> list[str]:
+    async with ledger.begin() as session:
+        found = await claims.next_carriers(session, QPU, PolicyRules(), besides=besides)
+    return [one.carriage.user for one in found]
+
+
+async def test_the_oldest_goes_first_and_each_user_stands_there_once(ledger: Ledger) -> None:
+    for who in (ALICE, ALICE, BOB, CAROL):
+        await submit(ledger, who)
+    assert await next_users(ledger) == ["alice", "bob", "carol"]
+
+
+async def test_who_has_used_less_goes_before_who_came_earlier(ledger: Ledger) -> None:
+    await submit(ledger, ALICE)
+    await rows(ledger, USED, user="alice", seconds=60, hours=0)
+    await submit(ledger, BOB)
+    assert await next_users(ledger) == ["bob", "alice"]
+
+
+async def test_what_was_begun_or_is_at_work_is_not_started_again(ledger: Ledger) -> None:
+    alice, bob = await submit(ledger, ALICE), await submit(ledger, BOB)
+    await begin(ledger, alice.batch_id)
+    assert await next_users(ledger) == ["bob"]
+    assert await next_users(ledger, besides=(bob.batch_id,)) == []
+
+
+async def test_a_booker_is_first_and_urgent_also_a_moment_before_the_slot(ledger: Ledger) -> None:
+    await submit(ledger, BOB)
+    await submit(ledger, ALICE)
+    await book(ledger, start=3, end=600)
+    async with ledger.begin() as session:
+        first, *others = await claims.next_carriers(session, QPU, PolicyRules())
+    assert (first.carriage.user, first.is_urgent) == ("alice", True)
+    assert [one.carriage.user for one in others] == ["bob"], "two more seconds are still free"
+
+
+async def test_who_has_to_wait_for_a_booking_takes_no_seat(ledger: Ledger) -> None:
+    await submit(ledger, ALICE)
+    await book(ledger, start=-60, end=600, project=None)
+    assert await next_users(ledger) == []
+
+
+async def test_on_a_paused_qpu_only_what_it_has_already_is_followed(ledger: Ledger) -> None:
+    await submit(ledger, BOB)
+    asker = await Asker.come(ledger, ALICE)
+    await rows(ledger, HANDED_OVER, job=asker.ids[0])
+    await rows(ledger, "UPDATE carriers SET holder = NULL RETURNING 1")
+    async with ledger.begin() as session:
+        await controls.set_control(session, service("operator"), QPU, Control.PAUSED, "cabling")
+    assert await next_users(ledger) == ["alice"]

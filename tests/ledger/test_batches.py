@@ -121,6 +121,18 @@ def ids_of(chunk: list[Job]) -> set[UUID]:
     return {job.id for job in chunk}
 
 
+async def submit_many(ledger: Ledger) -> None:
+    for _ in range(12):
+        await submit(ledger)
+        await asyncio.sleep(random.uniform(0, 0.1))
+
+
+async def every_batch_closed(ledger: Ledger) -> None:
+    query = "SELECT count(*) FROM batches WHERE state <> 'closed'"
+    while await scalar(ledger, query):  # noqa: ASYNC110  the database has no event for it
+        await asyncio.sleep(0.02)
+
+
 async def test_no_job_is_left_behind_by_a_batch_that_closes_while_it_joins(
     ledger: Ledger,
 ) -> None:
@@ -150,19 +162,10 @@ async def test_no_job_is_left_behind_by_a_batch_that_closes_while_it_joins(
             if ended and not waiting:
                 return
 
-    async def submit_many() -> None:
-        for _ in range(12):
-            await submit(ledger)
-            await asyncio.sleep(random.uniform(0, 0.1))
-
-    async def everything_is_closed() -> None:
-        while await scalar(ledger, "SELECT count(*) FROM batches WHERE state <> 'closed'"):
-            await asyncio.sleep(0.02)
-
     dispatcher = asyncio.create_task(dispatch())
     for _ in range(2):
-        await asyncio.gather(*(submit_many() for _ in range(5)))
-        await asyncio.wait_for(everything_is_closed(), 60)
+        await asyncio.gather(*(submit_many(ledger) for _ in range(5)))
+        await asyncio.wait_for(every_batch_closed(ledger), 60)
     submitting.set()
     await asyncio.wait_for(dispatcher, 60)
     assert await rows(ledger, "SELECT state, count(*) FROM jobs GROUP BY 1") == [("completed", 120)]

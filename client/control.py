@@ -6,9 +6,10 @@ from uuid import UUID
 
 from qpuflow.domain.device import Control
 from qpuflow.domain.principal import Principal
-from qpuflow.ledger import controls, qpus
+from qpuflow.ledger import controls, qpus, settling
 from qpuflow.ledger.controls import ControlChange
 from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.settling import Settlement
 
 
 class Controls:
@@ -44,3 +45,8 @@ class Controls:
         """Before all that is not booked. The note stays in the job's history."""
         async with self._ledger.begin() as session:
             await controls.move_to_front(session, self._principal, job_id, note)
+
+    async def settle(self, job_id: UUID, settlement: Settlement) -> None:
+        """Say what became of a job of which nobody knows whether the QPU accepted it."""
+        async with self._ledger.begin() as session:
+            await settling.settle(session, self._principal, job_id, settlement)

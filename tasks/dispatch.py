@@ -145,7 +145,8 @@ async def _hand_over_rest(carrying: Carrying, work: Work, token: str, why: str) 
 
 
 def _ambiguous(carrying: Carrying, work: Work, why: str, error: Exception) -> _Settled:
-    reason = f"Whether {carrying.qpu.name} accepted it is unknown ({why}): {error}"
+    token = intents.token_of(work.job)
+    reason = f"Whether {carrying.qpu.name} accepted {token} is unknown ({why}): {error}"
     return work.ended(JobState.AMBIGUOUS, reason), IntentState.AMBIGUOUS
 
 

@@ -23,6 +23,7 @@ from qpuflow.deployments.cli import (
     projects,
     qpus,
     quota,
+    settling,
     stack,
 )
 from qpuflow.deployments.cli.context import State
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (stack, jobs, qpus, bookings, controls, projects, quota, data, fake_clouds):
+for group in (stack, jobs, qpus, bookings, controls, projects, quota, data, fake_clouds, settling):
     group.add_to(app)
 
 

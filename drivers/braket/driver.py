@@ -179,7 +179,7 @@ class CloudBraketDriver:
 
         async def ask() -> RemoteStatus | None:
             found: list[RemoteStatus] = []
-            for arn in ticket.details["tasks"]:
+            for arn in _arns(ticket):
                 status = finished.get(arn) or await self._status(arn)
                 if status is None:
                     return None
@@ -206,7 +206,7 @@ class CloudBraketDriver:
         known = await self._manifest(ticket.token)
         if known is None:
             raise Conflict(f"The manifest of {ticket.token} is no more in S3", where=self._name)
-        manifest, arns = known[0], ticket.details["tasks"]
+        manifest, arns = known[0], _arns(ticket)
         results = [await self._result(manifest, index, arn) for index, arn in enumerate(arns)]
         datasets = tuple(
             dataset_of_bits(
@@ -245,7 +245,7 @@ class CloudBraketDriver:
         return Usage(sum(known) if known == told else price.seconds, price.cost, price.unit)
 
     async def cancel(self, ticket: Ticket) -> None:
-        await self._cancel(ticket.details["tasks"])
+        await self._cancel(_arns(ticket))
 
     async def _cancel(self, arns: Iterable[str]) -> None:
         for arn in arns:
@@ -288,3 +288,8 @@ def _place(task: Mapping[str, Any]) -> int | None:
     """Braket says ``>2000`` of far places."""
     digits = str(task.get("queueInfo", {}).get("position", "")).lstrip(">")
     return int(digits) if digits.isdigit() else None
+
+
+def _arns(ticket: Ticket) -> list[str]:
+    """An operator who settled the job gave them as one text."""
+    return ticket.details.get("tasks") or ticket.id.split()

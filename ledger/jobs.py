@@ -118,17 +118,10 @@ async def _write(
         insert(ProgramRow),
         [_program(job_id, i, program) for i, program in enumerate(submission.programs)],
     )
-    event = insert(JobEvent).values(
-        job_id=job_id,
-        actor=principal.user,
-        via=principal.via,
-        to_state=JobState.QUEUED.value,
-        detail="accepted",
-    )
     # Last, since others of the project wait from here to the commit.
     scope = Scope(principal.project, submission.qpu)
     estimate = submission.estimate_seconds
-    await reservations.reserve(session, job_id, scope, estimate, along_with=event)
+    await reservations.accept(session, principal, job_id, scope, estimate)
     return Accepted(job_id, batch_id, is_new=True)
 
 

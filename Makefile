@@ -38,8 +38,8 @@ lint: $(STAMPS)/dev  ## style, format, layers
 types: $(STAMPS)/dev  ## pyright, strict
 	$(BIN)/pyright
 
-bench: $(STAMPS)/dev  ## benchmarks; SUITE=name for one of them
-	$(BIN)/python -m bench $(SUITE)
+bench: $(STAMPS)/dev  ## benchmarks; SUITE=name for one of them, ONLY="name ..." for some of its figures
+	$(BIN)/python -m bench $(SUITE) $(if $(ONLY),--only $(ONLY))
 
 lock: $(BIN)/uv  ## requirements.lock: the newest set that the bounds allow
 	$(BIN)/uv pip compile --quiet --upgrade --extra all --extra dev --python-version 3.11 \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+RELATIONS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
 OUT = Path(__file__).parent / "out"
 
 
@@ -27,7 +29,7 @@ class Figure:
         if self.target is None:
             return None
         relation, _, bound = self.target.partition(" ")
-        return self.value <= float(bound) if relation == "<=" else self.value >= float(bound)
+        return RELATIONS[relation](self.value, float(bound))
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -1,0 +1,152 @@
+"""A queue of 10,000: 5,000 single-job runs and 5,000 batched jobs of 1,000 users."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Iterable
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bench.figures import Figure, quantile
+from bench.installation import Installation, request
+from qpuflow.client.connection import connect
+from qpuflow.domain.device import Control
+from qpuflow.domain.principal import Principal, service
+from qpuflow.flows.open_ledger import open_ledger
+from qpuflow.ledger import arbiter, batches, carriers, controls
+from qpuflow.ledger.arbiter import Question
+from qpuflow.ledger.database import Ledger
+from qpuflow.tasks.admission import Journey, admit
+from qpuflow.tasks.known import Known
+
+USERS, FEW_USERS = 1_000, 20
+OF_EACH = 5
+"""Single-job runs of every user, and as many batched jobs."""
+AT_ONCE = 8
+CLAIMS = 200
+LOOK_SECONDS = 0.1
+DRAINED = FEW_USERS * OF_EACH
+"""Jobs whose time is taken: half of the short queue."""
+QPU = "aer"
+
+
+async def deep_queue(installation: Installation) -> list[Figure]:
+    """The same users' work drains as fast when 1,000 queue as when 20 do."""
+    async with connect(installation.acting_as("op", operator=True)) as operator:
+
+        @asynccontextmanager
+        async def paused() -> AsyncGenerator[None]:
+            await operator.controls.pause(QPU, "It is being filled")
+            yield
+            await operator.controls.resume(QPU)
+
+        async with paused():
+            await _fill(installation, range(FEW_USERS))
+        short = await _drain(installation)
+        await _finished(installation, 2 * FEW_USERS * OF_EACH - DRAINED)
+        async with paused():
+            await _fill(installation, range(FEW_USERS, FEW_USERS + USERS))
+            claims = await _claims(installation)
+        deep = await _drain(installation)
+    return [
+        Figure("claim_10k_p95_ms", quantile(claims, 0.95), "ms", "<= 20"),
+        Figure("drain_10k_ratio", deep / short, "", ">= 0.9"),
+    ]
+
+
+async def _fill(installation: Installation, users: Iterable[int]) -> None:
+    names = [f"deep-{number}" for number in users for _ in range(OF_EACH)]
+    async with open_ledger(installation.settings) as ledger:
+        known = Known(ledger)
+        await _several(_batched(ledger, known, name) for name in names)
+    with temporary_settings({PREFECT_API_URL: installation.prefect_api}):
+        async with get_client() as client:
+            deployment = await client.read_deployment_by_name(f"run-circuits/{QPU}")
+            await _several(
+                client.create_flow_run_from_deployment(
+                    deployment.id, parameters={"request": _single(name)}
+                )
+                for name in names
+            )
+
+
+async def _batched(ledger: Ledger, known: Known, user: str) -> None:
+    await admit(ledger, Principal(user, user), request(), Journey(QPU), known)
+
+
+def _single(user: str) -> dict[str, object]:
+    return request().model_copy(update={"user": user}).model_dump(mode="json")
+
+
+async def _several(work: Iterable[Awaitable[object]]) -> None:
+    """So many at once that the server is busy, and not so many that it refuses."""
+    todo = iter(work)
+
+    async def one_after_the_other() -> None:
+        for one in todo:
+            await one
+
+    await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))
+
+
+async def _drain(installation: Installation) -> float:
+    """Jobs per second from now on."""
+    began = time.perf_counter()
+    await _finished(installation, DRAINED)
+    return DRAINED / (time.perf_counter() - began)
+
+
+async def _finished(installation: Installation, more: int) -> None:
+    """Until so many more jobs have ended."""
+    async with open_ledger(installation.settings) as ledger:
+        goal = await _ended(ledger) + more
+        while await _ended(ledger) < goal:  # noqa: ASYNC110  in another process
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _ended(ledger: Ledger) -> int:
+    query = text("SELECT count(*) FROM jobs WHERE qpu = :qpu AND finished_at IS NOT NULL")
+    async with ledger.look() as session:
+        return await session.scalar(query, {"qpu": QPU}) or 0
+
+
+UNBEGUN = text(
+    """
+    SELECT b.id, c.flow_run_id FROM batches b JOIN carriers c ON c.batch_id = b.id
+    WHERE b.qpu = :qpu AND c.holder IS NULL AND c.state IN ('pending', 'live')
+    ORDER BY c.created_at DESC LIMIT :most
+    """
+)
+
+
+async def _claims(installation: Installation) -> list[float]:
+    """Milliseconds in which one after the other learns whose turn it is; nothing is kept.
+
+    They are the youngest: the worker begins with the oldest.
+    """
+    async with open_ledger(installation.settings) as ledger:
+        async with ledger.look() as session:
+            rows = await session.execute(UNBEGUN, {"qpu": QPU, "most": CLAIMS})
+        return [await _claim(ledger, installation, *row) for row in rows.tuples()]
+
+
+async def _claim(
+    ledger: Ledger, installation: Installation, batch_id: UUID, flow_run_id: UUID | None
+) -> float:
+    principal, rules = service("bench"), installation.settings.policy
+    async with AsyncSession(ledger.engine) as session:
+        await controls.set_control(session, principal, QPU, Control.OPEN, None)
+        carrier = await carriers.begin(session, batch_id, flow_run_id, "bench:1")
+        taken = await batches.take(session, principal, batch_id, 50)
+        await arbiter.get_ready(session, {job.id: 0.01 for job in taken})
+        began = time.perf_counter()
+        await arbiter.ask(session, Question(QPU, carrier, batch_id, 10.0), rules)
+        milliseconds = 1000 * (time.perf_counter() - began)
+        await session.rollback()
+    return milliseconds

@@ -24,8 +24,10 @@ async def require_member(session: AsyncSession, principal: Principal) -> None:
     )
     if known is not None:
         return
-    # A project of others is nobody's own, whatever the user is called.
-    own = principal.project == principal.user and not await _members(session, principal.project)
+    found = await _members(session, principal.project)
+    # A project of others is nobody's own, whatever the user is called. It may have become theirs
+    # since the first look, by another first job.
+    own = principal.project == principal.user and set(found) <= {principal.user}
     if not own and not principal.is_operator:
         raise AccessDenied(
             f"{principal.user!r} is not a member of project {principal.project!r}",

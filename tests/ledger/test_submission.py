@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from uuid import uuid4
 
 import pytest
@@ -179,3 +180,15 @@ async def test_a_retried_job_has_a_new_attempt_and_a_carrier(ledger: Ledger) -> 
     job = await scalar(ledger, "SELECT (state, attempt)::text FROM jobs")
     assert job == "(queued,2)"
     assert await scalar(ledger, "SELECT count(*) FROM carriers WHERE state = 'pending'") == 1
+
+
+async def test_the_first_jobs_of_a_new_user_may_come_at_once(ledger: Ledger) -> None:
+    """One may become a member between another's two looks."""
+
+    async def soon(new: Principal) -> None:
+        await asyncio.sleep(random.uniform(0, 0.05))
+        await submit(ledger, new)
+
+    for number in range(25):
+        new = Principal(f"new-{number}", f"new-{number}")
+        await asyncio.gather(*(soon(new) for _ in range(8)))

@@ -12,6 +12,7 @@ from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.principal import service
 from qpuflow.flows.holders import this_process
 from qpuflow.flows.resources import Resources
+from qpuflow.flows.seat import Seat
 from qpuflow.ledger import batches, carriers, leases, qpus
 from qpuflow.tasks.work import Carrying
 
@@ -19,16 +20,14 @@ _log = logging.getLogger("prefect.qpuflow")
 
 
 @asynccontextmanager
-async def carry(
-    resources: Resources, batch_id: UUID, flow_run_id: UUID
-) -> AsyncGenerator[Carrying]:
+async def carry(resources: Resources, batch_id: UUID, seat: Seat) -> AsyncGenerator[Carrying]:
     """Be the batch's carrier: alive for the ledger while the block runs, done after it.
 
     Raises `CarrierLost` when another run carries the batch, also in the middle of the block.
     """
     ledger, principal = resources.ledger, service("carrier")
     async with ledger.begin() as session:
-        carrier_id = await carriers.begin(session, batch_id, flow_run_id, this_process())
+        carrier_id = await carriers.begin(session, batch_id, seat.flow_run_id, this_process())
         await batches.start(session, principal, batch_id)
         qpu = await qpus.find(session, (await batches.find(session, batch_id)).qpu)
     carrying = Carrying(
@@ -40,6 +39,7 @@ async def carry(
         qpu,
         await resources.driver(qpu),
         resources.compilers,
+        seat.is_wanted,
     )
     async with _kept_alive(carrying):
         yield carrying

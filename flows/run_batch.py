@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from uuid import UUID
@@ -16,6 +17,7 @@ from qpuflow.flows import artifacts
 from qpuflow.flows.carrying import carry
 from qpuflow.flows.pipeline import CHUNK_SIZE, Pipeline
 from qpuflow.flows.resources import Resources, resources
+from qpuflow.flows.seat import Seat
 from qpuflow.ledger import batches, carriers
 from qpuflow.ledger.carriers import CarrierLost
 from qpuflow.ledger.signals import Channel, within
@@ -44,31 +46,41 @@ async def run_batch(batch_id: UUID) -> State[None]:
 async def carry_batch(
     shared: Resources, batch_id: UUID, flow_run_id: UUID, linger_seconds: float
 ) -> Counter[str]:
-    """Run the batch until it is empty and closed; how its jobs ended."""
-    outcomes: Counter[str] = Counter()
-    ledger = shared.ledger
-    async with carry(shared, batch_id, flow_run_id) as carrying, artifacts.Board(carrying) as board:
+    """Run the batch until it is empty and closed, or the seat is another's; how its jobs ended."""
+    ledger, seat = shared.ledger, Seat(shared, flow_run_id, may_be_left=linger_seconds > 0)
+    async with carry(shared, batch_id, seat) as carrying, artifacts.Board(carrying) as board:
         with ledger.ears.listen(Channel.JOINED, str(batch_id)) as joined:
-            async with ledger.begin() as session:
-                jobs = await batches.handed_over(session, batch_id)
-            pipeline, idle_since = Pipeline(carrying), time.monotonic()
-            # A process that is about to end leaves what it has not begun to the next carrier; so
-            # does a run that was cancelled.
-            while not (outcomes and shared.draining.is_set()) and flow_run_id not in shared.ending:
-                jobs = jobs or await _next(carrying)
-                if jobs:
-                    board.begin(jobs)
-                    chunk = await pipeline.run(jobs)
-                    _show(board, chunk, outcomes)
-                    are_more = len(jobs) == CHUNK_SIZE or chunk.has_put_back
-                    jobs, idle_since = [], time.monotonic()
-                    if are_more:
-                        continue
-                elif await _is_over(carrying, 0 if shared.crowded else idle_since + linger_seconds):
-                    break
-                await within(joined, min(LOOK_AGAIN_SECONDS, linger_seconds))
+            outcomes = await _carry(carrying, seat, board, joined, linger_seconds)
         async with ledger.begin() as session:
             await batches.close_if_empty(session, batch_id)
+    return outcomes
+
+
+async def _carry(
+    carrying: Carrying,
+    seat: Seat,
+    board: artifacts.Board,
+    joined: asyncio.Event,
+    linger_seconds: float,
+) -> Counter[str]:
+    async with carrying.ledger.begin() as session:
+        jobs = await batches.handed_over(session, carrying.batch_id)
+    pipeline, outcomes, idle_since = Pipeline(carrying), Counter[str](), time.monotonic()
+    while not seat.is_over(has_worked=bool(outcomes)):
+        jobs = jobs or await _next(carrying)
+        if jobs:
+            board.begin(jobs)
+            chunk = await pipeline.run(jobs)
+            _show(board, chunk, outcomes)
+            if chunk.is_put_back and seat.is_wanted():
+                break
+            are_more = len(jobs) == CHUNK_SIZE or chunk.has_put_back
+            jobs, idle_since = [], time.monotonic()
+            if are_more:
+                continue
+        elif await _is_over(carrying, 0 if seat.is_wanted() else idle_since + linger_seconds):
+            break
+        await within(joined, min(LOOK_AGAIN_SECONDS, linger_seconds))
     return outcomes
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from qpuflow.domain.errors import Unavailable
@@ -21,6 +21,7 @@ from qpuflow.tasks.work import Carrying, Chunk, Work
 
 NOT_YET = "It waits for its user's next turn"
 CANCELLED = "Cancelled before it was handed over"
+SOON_SECONDS = 5.0
 _log = logging.getLogger("prefect.qpuflow")
 
 
@@ -44,10 +45,18 @@ async def book_slot(chunk: Chunk) -> Chunk:
             answer, cancelled = await _ask(chunk, ready)
             if isinstance(answer, Turn):
                 return _granted(chunk, answer)
-            if cancelled:
+            if cancelled or _gives_up(chunk.carrying, answer):
                 return chunk.updated(_left(work, cancelled) for work in chunk.active)
             ready = {}
             await _rest(chunk, answer)
+
+
+def _gives_up(carrying: Carrying, answer: Wait | After) -> bool:
+    """A run that cannot start soon keeps nobody out of a seat."""
+    if isinstance(answer, After) or not carrying.is_wanted():
+        return False
+    soon = datetime.now(UTC) + timedelta(seconds=SOON_SECONDS)
+    return answer.until is None or answer.until > soon
 
 
 async def _a_lane(carrying: Carrying) -> int:

@@ -86,6 +86,8 @@ class Carrying:
     qpu: RegisteredQpu
     driver: Driver
     compilers: ForkedPool
+    is_wanted: Callable[[], bool] = lambda: False
+    """Whether somebody else waits for the seat that this carrier has."""
 
 
 class Chunk:
@@ -106,6 +108,11 @@ class Chunk:
     def active(self) -> tuple[Work, ...]:
         """Jobs that have not left the pipeline."""
         return tuple(work for work in self.works if work.end is None)
+
+    @property
+    def is_put_back(self) -> bool:
+        """All of the jobs wait in the queue again."""
+        return all(work.is_put_back for work in self.works)
 
     @property
     def has_put_back(self) -> bool:

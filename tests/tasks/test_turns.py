@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -26,6 +27,7 @@ from tests.tasks.journalled import NAME, JournalledQpu, Mischief
 from tests.tasks.pipeline import STEPS, USER, Pipeline, run
 
 BOB = Principal("bob", "bob")
+ASKING = "SELECT count(*) FROM jobs WHERE asks_since IS NOT NULL"
 OLGA = Principal("olga", "olga", frozenset({Role.USER, Role.OPERATOR}))
 
 
@@ -121,18 +123,31 @@ async def test_a_job_that_waits_for_its_turn_can_be_cancelled_and_its_neighbours
     assert qpu.executions() == []
 
 
+async def test_who_waits_for_a_booking_to_end_keeps_nobody_out_of_a_seat(
+    pipeline: Pipeline, qpu: JournalledQpu
+) -> None:
+    await book(pipeline, -1, 3600)
+    ids = await pipeline.submit(2)
+    carrying = await pipeline.begin(await pipeline.batch_of(ids[0]))
+    chunk = await pipeline.take(replace(carrying, is_wanted=lambda: True))
+    async with asyncio.timeout(30):
+        left = await run(store, await run(book_slot, await run(transpile, chunk)))
+    assert left.is_put_back
+    assert await all_of(pipeline, ids) == [(JobState.QUEUED, 1)] * 2
+    assert await scalar(pipeline.ledger, ASKING) == 0
+
+
 async def test_a_carrier_that_gives_up_asking_keeps_nobody_waiting(pipeline: Pipeline) -> None:
     await book(pipeline, -1, 3600)
     (job_id,) = await pipeline.submit()
     carrying = await pipeline.begin(await pipeline.batch_of(job_id))
     asking = asyncio.create_task(run(book_slot, await pipeline.take(carrying)))
-    ready = "SELECT count(*) FROM jobs WHERE asks_since IS NOT NULL"
     async with asyncio.timeout(30):
-        while not await scalar(pipeline.ledger, ready):  # noqa: ASYNC110
+        while not await scalar(pipeline.ledger, ASKING):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     asking.cancel()
     await asyncio.wait([asking])
-    assert await scalar(pipeline.ledger, ready) == 0
+    assert await scalar(pipeline.ledger, ASKING) == 0
 
 
 async def pause(pipeline: Pipeline, reason: str) -> None:

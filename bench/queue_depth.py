@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bench.figures import Figure, quantile
@@ -62,10 +62,17 @@ async def deep_queue(installation: Installation) -> list[Figure]:
 
 
 async def _fill(installation: Installation, users: Iterable[int]) -> None:
+    """Until the ledger has all of them; the worker admits those that were started in Prefect."""
     names = [f"deep-{number}" for number in users for _ in range(OF_EACH)]
     async with open_ledger(installation.settings) as ledger:
         known = Known(ledger)
         await _several(_batched(ledger, known, name) for name in names)
+        await _start_singles(installation, names)
+        while await _count(ledger, QUEUED) < 2 * len(names):  # noqa: ASYNC110  in another process
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _start_singles(installation: Installation, names: Iterable[str]) -> None:
     with temporary_settings({PREFECT_API_URL: installation.prefect_api}):
         async with get_client() as client:
             deployment = await client.read_deployment_by_name(f"run-circuits/{QPU}")
@@ -106,13 +113,16 @@ async def _drain(installation: Installation) -> float:
 async def _finished(installation: Installation, more: int) -> None:
     """Until so many more jobs have ended."""
     async with open_ledger(installation.settings) as ledger:
-        goal = await _ended(ledger) + more
-        while await _ended(ledger) < goal:  # noqa: ASYNC110  in another process
+        goal = await _count(ledger, ENDED) + more
+        while await _count(ledger, ENDED) < goal:  # noqa: ASYNC110  in another process
             await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _ended(ledger: Ledger) -> int:
-    query = text("SELECT count(*) FROM jobs WHERE qpu = :qpu AND finished_at IS NOT NULL")
+ENDED = text("SELECT count(*) FROM jobs WHERE qpu = :qpu AND finished_at IS NOT NULL")
+QUEUED = text("SELECT count(*) FROM jobs WHERE qpu = :qpu AND finished_at IS NULL")
+
+
+async def _count(ledger: Ledger, query: TextClause) -> int:
     async with ledger.look() as session:
         return await session.scalar(query, {"qpu": QPU}) or 0
 

@@ -11,7 +11,7 @@ STAMPS := $(VENV)/stamps
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints requirements.lock
 export QPUFLOW_HOME ?= $(CURDIR)/.qpuflow
 
-.PHONY: help setup run up down test lint types bench lock
+.PHONY: help setup run up down test chaos lint types bench lock
 
 help:  ## the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
@@ -29,6 +29,10 @@ down: $(STAMPS)/run  ## stop it
 
 test: $(STAMPS)/dev  ## all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(STAMPS)/dev  ## hostile weather over the fake clouds; RUNS=250 SEED=n
+	@seed=$${SEED:-$$RANDOM}; echo "seed $$seed"; QPUFLOW_CHAOS_SEED=$$seed \
+		QPUFLOW_CHAOS_RUNS=$${RUNS:-250} $(BIN)/python -m pytest tests/tasks/test_chaos.py $(ARGS)
 
 lint: $(STAMPS)/dev  ## style, format, layers
 	$(BIN)/ruff check .

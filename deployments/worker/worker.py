@@ -10,7 +10,7 @@ import asyncio
 import os
 import socket
 import time
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -87,17 +87,17 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
     _description = "Runs quantum jobs in a warm process beside the QPU's driver."
     _documentation_url = "https://github.com/qpuflow/qpuflow/blob/main/docs/workers.md"
 
-    forks: ClassVar[ForkedPool] = ForkedPool(PRELOAD, size=64)
-    """Engines of all workers in this process come from one server that imported once."""
-
     async def setup(self) -> None:
         self._wake = asyncio.Event()
         self._stopping = False
         self._cancelled: set[UUID] = set()
         self._next: set[UUID] = set()
         self._admitting: dict[UUID, float] = {}
+        # Made here: a pool that was made before this process was forked has no server in it, and
+        # would start an interpreter of its own instead of using what is imported already.
+        forks = ForkedPool(PRELOAD, size=64)
         self._engines = Engines(
-            lambda: EngineLink(self.forks, self._work_pool_name, self._began, self._is_next)
+            lambda: EngineLink(forks, self._work_pool_name, self._began, self._is_next)
         )
         await super().setup()
         self._scheduled = ScheduledRuns(self.client, self._work_pool_name)

@@ -5,6 +5,7 @@ from qpuflow.blocks.aer import AerQpu
 from qpuflow.blocks.braket import BraketCredentials, BraketQpu
 from qpuflow.blocks.ibm import IbmCredentials, IbmQpu
 from qpuflow.blocks.plugin import PluginQpu, QpuCredentials
+from qpuflow.blocks.qblox import QbloxQpu
 from qpuflow.blocks.qpu import BlockMissing, QpuBlock, load_qpu
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "IbmCredentials",
     "IbmQpu",
     "PluginQpu",
+    "QbloxQpu",
     "QpuBlock",
     "QpuCredentials",
     "load_qpu",

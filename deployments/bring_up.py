@@ -22,6 +22,7 @@ from qpuflow.blocks import (
     IbmCredentials,
     IbmQpu,
     PluginQpu,
+    QbloxQpu,
     QpuBlock,
     QpuCredentials,
     load_qpu,
@@ -44,6 +45,7 @@ BLOCK_TYPES: tuple[Any, ...] = (
     IbmCredentials,
     IbmQpu,
     PluginQpu,
+    QbloxQpu,
     QpuCredentials,
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from qpuflow.domain.device import Device
 from qpuflow.domain.estimate import Estimate
@@ -104,6 +104,17 @@ class Driver(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class FencedDriver(Driver, Protocol):
+    """A driver whose QPU itself refuses those whose lease is over."""
+
+    async def submit_fenced(
+        self, executables: Sequence[Executable], shots: int, token: str, fencing_token: int
+    ) -> Ticket:
+        """As `submit`. `fencing_token` is that of the lease; it only grows."""
+        ...
 
 
 class DriverFactory(Protocol):

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from qpuflow.domain.errors import InputError, PartlyAccepted, Refused, Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.domain.request import digest
-from qpuflow.drivers.base import Ticket
+from qpuflow.drivers.base import FencedDriver, Ticket
 from qpuflow.ledger import carriers, controls, events, intents, jobs, leases
 from qpuflow.ledger.intents import Handover
 from qpuflow.ledger.schema import IntentState
@@ -32,7 +32,7 @@ async def dispatch(chunk: Chunk) -> Chunk:
     for group in _groups(carrying, chunk.active):
         works, known = await _intend(chunk, group)
         settled = [
-            await _hand_over(carrying, work, known.get(work.job.id))
+            await _hand_over(chunk, work, known.get(work.job.id))
             for work in works
             if work.end is None and work.ticket is None
         ]
@@ -101,8 +101,9 @@ def _content_hash(work: Work) -> str:
     )
 
 
-async def _hand_over(carrying: Carrying, work: Work, before: Handover | None) -> _Settled:
+async def _hand_over(chunk: Chunk, work: Work, before: Handover | None) -> _Settled:
     """Submit, or ask for the outcome of the attempt that a dead carrier began."""
+    carrying = chunk.carrying
     token = intents.token_of(work.job)
     if before is not None and before.state is IntentState.REFUSED:
         # Under the same token a crash could not be told from a refusal: a new attempt.
@@ -110,7 +111,7 @@ async def _hand_over(carrying: Carrying, work: Work, before: Handover | None) ->
     if before is not None:
         return await _reconcile(carrying, work, token, "its carrier ended during the dispatch")
     try:
-        ticket = await carrying.driver.submit(work.executables, work.job.shots, token)
+        ticket = await _submit(chunk, work, token)
     except InputError as error:
         return work.ended(JobState.FAILED, str(error)), IntentState.REFUSED
     except Refused as error:
@@ -118,6 +119,14 @@ async def _hand_over(carrying: Carrying, work: Work, before: Handover | None) ->
     except Exception as error:  # noqa: BLE001  whatever it was, the QPU may have accepted the job
         return await _reconcile(carrying, work, token, str(error) or type(error).__name__)
     return replace(work, ticket=ticket), IntentState.ACCEPTED
+
+
+async def _submit(chunk: Chunk, work: Work, token: str) -> Ticket:
+    """With the lease's fencing token, where the QPU itself refuses whoever holds an old one."""
+    driver, shots = chunk.carrying.driver, work.job.shots
+    if isinstance(driver, FencedDriver) and chunk.fencing_token is not None:
+        return await driver.submit_fenced(work.executables, shots, token, chunk.fencing_token)
+    return await driver.submit(work.executables, shots, token)
 
 
 async def _reconcile(carrying: Carrying, work: Work, token: str, why: str) -> _Settled:

@@ -23,6 +23,7 @@ from qpuflow.deployments.cli import (
     projects,
     qpus,
     quota,
+    racks,
     settling,
     stack,
 )
@@ -36,7 +37,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (stack, jobs, qpus, bookings, controls, projects, quota, data, fake_clouds, settling):
+for group in (stack, jobs, qpus, bookings, controls, projects, quota, data, fake_clouds):
+    group.add_to(app)
+for group in (settling, racks):
     group.add_to(app)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
@@ -67,3 +68,16 @@ def read(cluster: Cluster, bins: Bins) -> tuple[NDArray[np.complex128], NDArray[
     points = np.empty(len(integration["path0"]), dtype=np.complex128)
     points.real, points.imag = integration["path0"], integration["path1"]
     return points / bins.integration_ns, np.asarray(data["threshold"], dtype=np.float64)
+
+
+def temperatures(cluster: Cluster) -> Iterator[tuple[str, float | None]]:
+    """Of every module, in degrees Celsius; None where it cannot tell, as a dummy cannot."""
+    for slot, module in enumerate(cluster.modules, start=1):
+        if not module.present():
+            continue
+        for place in ("main", "fpga"):
+            try:
+                value: float | None = float(getattr(module, f"get_current_{place}_temperature")())
+            except (AttributeError, NotImplementedError, TypeError, ValueError):
+                value = None
+            yield f"module{slot}_{place}_celsius", value

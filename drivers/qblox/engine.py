@@ -51,10 +51,17 @@ class Engine:
             shots,
         )
 
-    def reconfigure(self, configuration: Configuration) -> None:
-        """For the next job."""
-        self._configuration = configuration
-        self._pool.close()
+    async def telemetry(self) -> dict[str, float | str | None]:
+        """Temperatures of the modules in degrees Celsius; None where a module tells none."""
+        return await self._pool.run(
+            _telemetry, self._settings, self._configuration, self._directory
+        )
+
+    def configure(self, configuration: Configuration) -> None:
+        """Between jobs: a scheduler's device is made once, so its process is another one then."""
+        if configuration is not self._configuration:
+            self._configuration = configuration
+            self._pool.close()
 
     def close(self) -> None:
         self._pool.close()
@@ -76,6 +83,12 @@ def _execute(
     shots: int,
 ) -> Ran:
     return _the_session(settings, configuration, directory).execute(executables, shots)
+
+
+def _telemetry(
+    settings: RackSettings, configuration: Configuration, directory: Path
+) -> dict[str, float | str | None]:
+    return _the_session(settings, configuration, directory).telemetry()
 
 
 def _the_session(settings: RackSettings, configuration: Configuration, directory: Path) -> Session:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qpuflow.domain.errors import Unavailable
-from qpuflow.drivers.qblox.cluster import connect, read
+from qpuflow.drivers.qblox.cluster import connect, read, temperatures
 from qpuflow.drivers.qblox.config import Configuration
 from qpuflow.drivers.qblox.dummy import Signals
 from qpuflow.drivers.qblox.executors import Bins, Schedule, load_executor
@@ -68,6 +68,9 @@ class Instruments:
         """Every sequencer. What was loaded must be loaded again."""
         self._loaded = None
         self._executor.stop()
+
+    def telemetry(self) -> dict[str, float | str | None]:
+        return dict(temperatures(self._cluster))
 
     def _start(self, schedule: Schedule) -> None:
         if self._loaded is not schedule:

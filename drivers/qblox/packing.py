@@ -53,6 +53,10 @@ def _groups(programs: Sequence[NativeProgram], shots: int) -> Iterator[list[Nati
 
 
 def _fits(group: Sequence[NativeProgram], shots: int) -> bool:
+    """A program with conditions is alone: whatever sequencer obeys one has to reset its latches
+    at every bit on its way, in the middle of other programs' pulses too."""
+    if any(program.has_conditions for program in group):
+        return False
     operations = sum(len(program.operations) for program in group)
     bins = max(_bins(group).values(), default=0) * shots
     return operations <= MOST_OPERATIONS and bins <= MOST_BINS

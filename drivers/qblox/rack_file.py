@@ -25,7 +25,12 @@ def load_rack(path: Path) -> RackSettings:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{place}: {first['msg']}", where=str(path)) from error
-    files = ("device_file", "hardware_file")
-    return settings.model_copy(
-        update={field: path.parent / getattr(settings, field) for field in files}
-    )
+    files = ("device_file", "hardware_file", "state_directory", "keys")
+    places = {field: path.parent / place for field in files if (place := getattr(settings, field))}
+    listen = tuple(_absolute(address, path.parent) for address in settings.listen)
+    return settings.model_copy(update={**places, "listen": listen})
+
+
+def _absolute(address: str, folder: Path) -> str:
+    scheme, _, place = address.partition("://")
+    return f"ipc://{(folder / place).absolute()}" if scheme == "ipc" else address

@@ -68,8 +68,8 @@ class Session:
         ]
         return Ran(tuple(datasets), seconds)
 
-    def stop(self) -> None:
-        self._instruments.stop()
+    def telemetry(self) -> dict[str, float | str | None]:
+        return self._instruments.telemetry()
 
     def _points(self, executable: Executable) -> Iterator[_Point]:
         import numpy as np

@@ -23,3 +23,10 @@ class RackSettings(Value):
         default=None, description="With it, the vendor's dummy cluster plays this chip."
     )
     max_shots: Annotated[int, Field(ge=1)] = 1_000_000
+    state_directory: Path = Field(
+        default=Path("state"), description="Journal, lock and working directory of the daemon."
+    )
+    listen: tuple[str, ...] = Field(
+        default=("ipc://rack.sock",), description="ipc://PATH or tls+tcp://HOST:PORT, or several."
+    )
+    keys: Path | None = Field(default=None, description="Folder of the daemon's keys, for TLS.")

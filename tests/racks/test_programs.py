@@ -237,6 +237,16 @@ def test_short_programs_share_an_upload(native: Translate, chip: DeviceFile) -> 
     ]
 
 
+def test_a_program_with_conditions_is_alone(
+    native: Translate, from_text: Callable[[str], NativeProgram]
+) -> None:
+    plain = native(ones(2))
+    conditional = from_text("c[0] = measure q[0]; if (c[0]) { x q[1]; } c[1] = measure q[1];")
+    programs = [plain, plain, conditional, conditional, plain]
+    found = [(run.first, len(run.upload.programs)) for run in runs(programs, 10)]
+    assert found == [(0, 2), (2, 1), (3, 1), (4, 1)]
+
+
 def test_shots_beyond_the_bins_are_split(native: Translate) -> None:
     split = list(runs([native(ones(1))], 200_000))
     assert [(run.shot, run.upload.repetitions) for run in split] == [

@@ -101,6 +101,10 @@ class NativeProgram:
         return tuple(o.operation for o in self.operations if isinstance(o.operation, Acquire))
 
     @property
+    def has_conditions(self) -> bool:
+        return any(acquire.feeds for acquire in self.acquisitions)
+
+    @property
     def acquisitions_of(self) -> Counter[int]:
         """How many each qubit has."""
         return Counter(acquire.qubit for acquire in self.acquisitions)

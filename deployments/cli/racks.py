@@ -1,0 +1,106 @@
+"""rack: serve, check, keys, pair, import."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qpuflow.deployments.cli.context import console
+from qpuflow.domain.errors import InputError
+
+Config = Annotated[Path, typer.Option("--config", help="The rack's rack.toml.")]
+Keys = Annotated[Path, typer.Argument(help="Folder of this side's keys.")]
+
+racks = typer.Typer(help="A Qblox rack: its daemon, its files, its keys.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(racks, name="rack")
+
+
+@racks.command()
+def serve(config: Config) -> None:
+    """Own the rack's instruments and answer its workers, until stopped by SIGTERM or Ctrl-C."""
+    from qpuflow.drivers.qblox.daemon.serve import serve as serve_rack
+    from qpuflow.drivers.qblox.rack_file import load_rack
+
+    settings = load_rack(config)
+    console.print(f"{settings.name} listens at {', '.join(settings.listen)}", markup=False)
+    asyncio.run(serve_rack(settings))
+
+
+@racks.command()
+def check(config: Config) -> None:
+    """Read a rack's files as its daemon would, and say what is wrong with them."""
+    from qpuflow.drivers.qblox.config import load_configuration
+    from qpuflow.drivers.qblox.rack_file import load_rack
+
+    settings = load_rack(config)
+    chip = load_configuration(settings.device_file, settings.hardware_file).device
+    console.print(f"{settings.name}: {len(chip.qubits)} qubits, {len(chip.couplings)} couplings")
+
+
+@racks.command("import")
+def import_(
+    device_file: Annotated[Path, typer.Argument(help="A quantify.device.yml, as QPI keeps it.")],
+) -> None:
+    """Print a device file made from one of quantify-scheduler."""
+    import yaml
+
+    from qpuflow.drivers.qblox.config.quantify_files import import_device_file
+    from qpuflow.drivers.qblox.config.yaml_lines import read
+
+    chip = import_device_file(read(device_file))
+    yaml.safe_dump(chip.model_dump(mode="json", exclude_none=True), sys.stdout, sort_keys=False)
+
+
+@racks.command()
+def keys(
+    folder: Keys,
+    renew: Annotated[bool, typer.Option(help="A new key in place of the old one.")] = False,
+) -> None:
+    """Make this side's key and certificate, and print its fingerprint."""
+    from qpuflow.drivers.qblox.link.certificates import make_keys
+
+    made = make_keys(folder, renew=renew)
+    console.print(f"{folder / 'certificate.pem'}", markup=False)
+    console.print(made.fingerprint, markup=False)
+
+
+@racks.command()
+def pair(
+    folder: Keys,
+    fingerprint: Annotated[str, typer.Option(help="As `qpuflow rack keys` printed it there.")],
+    certificate: Annotated[
+        Path | None, typer.Option(help="The other side's certificate.pem, copied here.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(help="HOST:PORT at which it listens.")] = None,
+) -> None:
+    """Trust the other side's certificate, if it has the fingerprint that you were told."""
+    from qpuflow.drivers.qblox.link.certificates import Keys as Folder
+    from qpuflow.drivers.qblox.link.certificates import fingerprint as fingerprint_of
+
+    text = _certificate(certificate, at)
+    found = fingerprint_of(text)
+    if found != fingerprint.lower().replace(":", ""):
+        raise InputError(
+            f"The certificate has the fingerprint {found}, not the one that you gave",
+            remedy="Compare it with what `qpuflow rack keys` prints on the other side.",
+        )
+    Folder(folder).trust(text)
+    console.print(f"Trusted from now on: {found}", markup=False)
+
+
+def _certificate(file: Path | None, at: str | None) -> str:
+    from qpuflow.drivers.qblox.link.certificates import shown_at
+
+    if file is not None:
+        return file.read_text()
+    host, _, port = (at or "").rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError("Give --certificate FILE, or --at HOST:PORT")
+    return shown_at(host, int(port))

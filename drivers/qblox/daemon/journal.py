@@ -1,0 +1,197 @@
+"""What the rack accepted, on disk before it is acknowledged.
+
+SQLite with a synchronous write-ahead log: one writer, no server, and a power cut loses nothing
+that was said to be accepted. Results stay for `KEPT_DAYS` after a job has ended.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from qpuflow.domain.errors import Refused
+from qpuflow.drivers.base import RemoteState
+from qpuflow.drivers.qblox.config import Configuration
+from qpuflow.drivers.qblox.link.errors import StaleLease
+
+KEPT_DAYS = 30
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+  token TEXT PRIMARY KEY,
+  number INTEGER NOT NULL UNIQUE,
+  fencing_token INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  message TEXT NOT NULL DEFAULT '',
+  request BLOB NOT NULL,
+  results BLOB,
+  executions INTEGER NOT NULL DEFAULT 0,
+  ended REAL
+);
+CREATE TABLE IF NOT EXISTS closed (token TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS device_files (
+  hash TEXT PRIMARY KEY,
+  content TEXT NOT NULL,
+  since REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, number);
+"""
+CUT_OFF = "The rack's daemon ended while it ran; it is not run again"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    token: str
+    number: int
+    state: RemoteState
+    message: str
+    request: bytes
+    results: bytes | None
+
+    @property
+    def ticket(self) -> str:
+        return f"rack-{self.number}"
+
+
+class Journal:
+    """Of one rack. Used from one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.executescript(_SCHEMA)
+
+    def accept(
+        self, token: str, fencing_token: int, request: bytes, *, reopen: bool = False
+    ) -> Entry:
+        """The entry of this token, new or old: a request that comes twice is one job.
+
+        `StaleLease` where a higher fencing token was seen; `Refused` where nothing can be written
+        or the token is closed.
+        """
+        with self._transaction():
+            if known := self.find(token):
+                return known
+            if not reopen and self._is_closed(token):
+                raise Refused("The rack was asked for this job before it came, and said so")
+            highest, count = self._connection.execute(
+                "SELECT coalesce(max(fencing_token), 0), coalesce(max(number), 0) FROM jobs"
+            ).fetchone()
+            if fencing_token < highest:
+                raise StaleLease(
+                    f"Lease {fencing_token} is over: the rack has obeyed lease {highest} since"
+                )
+            self._connection.execute(
+                "INSERT INTO jobs (token, number, fencing_token, state, request) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (token, count + 1, fencing_token, RemoteState.QUEUED, request),
+            )
+        return Entry(token, count + 1, RemoteState.QUEUED, "", request, None)
+
+    def find(self, token: str) -> Entry | None:
+        row = self._connection.execute(
+            "SELECT token, number, state, message, request, results FROM jobs WHERE token = ?",
+            (token,),
+        ).fetchone()
+        return row and Entry(row[0], row[1], RemoteState(row[2]), *row[3:])
+
+    def close_token(self, token: str) -> None:
+        """Accept it no more, unless it has been accepted."""
+        with self._transaction():
+            if self.find(token) is None:
+                self._connection.execute("INSERT OR IGNORE INTO closed VALUES (?)", (token,))
+
+    def _is_closed(self, token: str) -> bool:
+        query = "SELECT 1 FROM closed WHERE token = ?"
+        return self._connection.execute(query, (token,)).fetchone() is not None
+
+    def begin_next(self) -> Entry | None:
+        """The oldest that waits, now running. From here on it is never run again."""
+        with self._transaction():
+            row = self._connection.execute(
+                "UPDATE jobs SET state = ?, executions = executions + 1 WHERE number = "
+                "(SELECT min(number) FROM jobs WHERE state = ?) RETURNING token",
+                (RemoteState.RUNNING, RemoteState.QUEUED),
+            ).fetchone()
+        return self.find(row[0]) if row else None
+
+    def end(
+        self, token: str, state: RemoteState, message: str = "", results: bytes | None = None
+    ) -> bool:
+        """False where it had ended already."""
+        with self._transaction():
+            done = self._connection.execute(
+                "UPDATE jobs SET state = ?, message = ?, results = ?, ended = ? "
+                "WHERE token = ? AND state IN (?, ?)",
+                (
+                    state,
+                    message,
+                    results,
+                    time.time(),
+                    token,
+                    RemoteState.QUEUED,
+                    RemoteState.RUNNING,
+                ),
+            )
+        return done.rowcount == 1
+
+    def cut_off(self) -> None:
+        """What ran when the daemon last ended: whether it played is not known, so it has failed."""
+        with self._transaction():
+            self._connection.execute(
+                "UPDATE jobs SET state = ?, message = ?, ended = ? WHERE state = ?",
+                (RemoteState.FAILED, CUT_OFF, time.time(), RemoteState.RUNNING),
+            )
+
+    def forget_old(self) -> None:
+        """Requests and results of jobs that ended long ago; that they were is kept."""
+        with self._transaction():
+            self._connection.execute(
+                "UPDATE jobs SET results = NULL, request = x'' WHERE ended < ?",
+                (time.time() - KEPT_DAYS * 86400,),
+            )
+
+    def note_device_file(self, configuration: Configuration) -> None:
+        """Every version that was ever in force is kept, with when it first was."""
+        content = configuration.device.model_dump_json()
+        with self._transaction():
+            self._connection.execute(
+                "INSERT OR IGNORE INTO device_files (hash, content, since) VALUES (?, ?, ?)",
+                (configuration.device_hash, content, time.time()),
+            )
+
+    def device_files(self) -> list[str]:
+        """Hashes, the oldest first."""
+        query = "SELECT hash FROM device_files ORDER BY since"
+        return [row[0] for row in self._connection.execute(query)]
+
+    def executions(self) -> dict[str, int]:
+        """How often each token was begun."""
+        return dict(self._connection.execute("SELECT token, executions FROM jobs").fetchall())
+
+    def waiting(self) -> int:
+        query = "SELECT count(*) FROM jobs WHERE state = ?"
+        return int(self._connection.execute(query, (RemoteState.QUEUED,)).fetchone()[0])
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise Refused(
+                f"The rack's journal cannot be written: {error}",
+                remedy="Look at the disk of the rack's host.",
+            ) from error

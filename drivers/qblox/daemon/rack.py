@@ -1,0 +1,224 @@
+"""What a rack answers, whatever socket asked, and the one job it runs meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from qpuflow.domain.device import Device
+from qpuflow.domain.errors import Conflict, InputError, NotFound, OperatorNeeded, QpuflowError
+from qpuflow.domain.limits import check_limits
+from qpuflow.drivers.base import RemoteState
+from qpuflow.drivers.qblox.config import Configuration, load_configuration
+from qpuflow.drivers.qblox.daemon.journal import Entry, Journal
+from qpuflow.drivers.qblox.devices import device_of
+from qpuflow.drivers.qblox.engine import Engine
+from qpuflow.drivers.qblox.link import messages
+from qpuflow.drivers.qblox.link.errors import failure_of
+from qpuflow.drivers.qblox.link.messages import VERSION
+from qpuflow.drivers.qblox.settings import RackSettings
+from qpuflow.ledger.dataset_codec import encode
+
+_log = logging.getLogger("qpuflow.rack")
+
+
+@dataclass(slots=True)
+class _Running:
+    token: str
+    task: asyncio.Task[Any]
+
+
+class Rack:
+    """One journal, one engine."""
+
+    def __init__(
+        self, settings: RackSettings, configuration: Configuration, journal: Journal, engine: Engine
+    ) -> None:
+        self._settings = settings
+        self._configuration = configuration
+        self._journal = journal
+        self._engine = engine
+        self._running: _Running | None = None
+        self._accepted = asyncio.Event()
+        self._news = asyncio.Condition()
+        self._started = time.monotonic()
+        self._busy_seconds = 0.0
+
+    async def answer(self, content: bytes) -> bytes:
+        """A reply to every request; errors travel as what they are."""
+        try:
+            reply = await self._reply(content)
+        except Exception as error:  # noqa: BLE001  whoever asked is told, whatever it was
+            if not isinstance(error, QpuflowError):
+                _log.exception("A request could not be answered")
+            reply = failure_of(error)
+        return reply.model_dump_json().encode()
+
+    async def work(self) -> None:
+        """Run what waits, one after the other, until cancelled."""
+        self._journal.cut_off()
+        self._journal.note_device_file(self._configuration)
+        while True:
+            self._accepted.clear()
+            if entry := self._journal.begin_next():
+                await self._run(entry)
+            else:
+                await self._accepted.wait()
+
+    def stop(self) -> None:
+        """End what runs, the sequencers with it; what waits stays in the journal."""
+        if self._running is not None:
+            self._journal.end(self._running.token, RemoteState.FAILED, "The rack was shut down")
+            self._running.task.cancel()
+        self._engine.close()
+
+    async def _reply(self, content: bytes) -> messages.Message:  # noqa: PLR0911  one a request
+        match _parsed(content).body:
+            case messages.Describe():
+                chip = self._configuration.device.model_dump(mode="json")
+                return messages.Described(device=self._device, chip=chip)
+            case messages.Execute() as request:
+                return await self._accept(request)
+            case messages.Status(token=token, known=known, wait_seconds=seconds, close=close):
+                if close:
+                    self._journal.close_token(token)
+                return await self._status(token, known, seconds)
+            case messages.Fetch(token=token):
+                return self._results(token)
+            case messages.Cancel(token=token):
+                return await self._cancel(token)
+            case messages.Health():
+                return messages.Report(values=self._health())
+            case messages.Telemetry():
+                return messages.Report(values=await self._engine.telemetry())
+            case messages.Reload():
+                return self._reload()
+
+    @property
+    def _device(self) -> Device:
+        return device_of(
+            self._settings.name,
+            self._configuration.device,
+            max_shots=self._settings.max_shots,
+            simulated=self._settings.dummy is not None,
+        )
+
+    async def _accept(self, request: messages.Execute) -> messages.State:
+        check_limits(self._device, programs=len(request.circuits), shots=request.shots)
+        content = request.model_dump_json().encode()
+        entry = self._journal.accept(
+            request.token, request.fencing_token, content, reopen=request.reopen
+        )
+        self._accepted.set()
+        return _state(entry)
+
+    async def _status(
+        self, token: str, known: RemoteState | None, seconds: float
+    ) -> messages.State:
+        def another() -> bool:
+            entry = self._journal.find(token)
+            return entry is None or entry.state is not known or entry.state.is_final
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds), self._news:
+                await self._news.wait_for(another)
+        return _state(self._journal.find(token))
+
+    def _results(self, token: str) -> messages.Results:
+        entry = self._journal.find(token)
+        if entry is None:
+            raise NotFound(f"The rack knows of no job {token}")
+        if entry.state is not RemoteState.COMPLETED:
+            raise Conflict(f"{entry.ticket} is {entry.state}: {entry.message or 'no result'}")
+        if entry.results is None:
+            raise NotFound(f"The results of {entry.ticket} are no longer kept")
+        return messages.Results.model_validate_json(entry.results)
+
+    async def _cancel(self, token: str) -> messages.State:
+        """At once: nothing plays any more when it returns."""
+        running = self._running
+        if running is not None and running.token == token:
+            running.task.cancel()
+            await asyncio.wait([running.task])
+        self._journal.end(token, RemoteState.CANCELLED)
+        await self._tell()
+        return _state(self._journal.find(token))
+
+    def _health(self) -> dict[str, float | str | None]:
+        up = time.monotonic() - self._started
+        return {
+            "version": VERSION,
+            "executor": self._settings.executor,
+            "running": self._running and self._running.token,
+            "waiting": self._journal.waiting(),
+            "up_seconds": up,
+            "busy_fraction": self._busy_seconds / up if up else 0.0,
+            "device_file_hash": self._configuration.device_hash,
+        }
+
+    def _reload(self) -> messages.Report:
+        """A file that is wrong changes nothing."""
+        fresh = load_configuration(self._settings.device_file, self._settings.hardware_file)
+        if fresh.hardware_hash != self._configuration.hardware_hash:
+            raise InputError(
+                "The hardware file has changed, and cables are not moved while a rack runs",
+                where=str(self._settings.hardware_file),
+                remedy="Restart the rack's daemon.",
+            )
+        if fresh.device_hash != self._configuration.device_hash:
+            self._configuration = fresh
+            self._journal.note_device_file(fresh)
+        return messages.Report(values={"device_file_hash": fresh.device_hash})
+
+    async def _run(self, entry: Entry) -> None:
+        self._engine.configure(self._configuration)
+        await self._tell()
+        request = messages.Execute.model_validate_json(entry.request)
+        executables = [circuit.executable() for circuit in request.circuits]
+        task = asyncio.create_task(self._engine.execute(executables, request.shots))
+        self._running = _Running(entry.token, task)
+        began = time.monotonic()
+        await asyncio.wait([task])
+        self._busy_seconds += time.monotonic() - began
+        self._running = None
+        if task.cancelled():
+            self._journal.end(entry.token, RemoteState.CANCELLED)
+        elif error := task.exception():
+            _log.warning("%s failed: %s", entry.ticket, error)
+            self._journal.end(entry.token, RemoteState.FAILED, str(error) or repr(error))
+        else:
+            ran = task.result()
+            datasets = tuple(encode(dataset) for dataset in ran.datasets)
+            results = messages.Results(datasets=datasets, seconds=ran.seconds)
+            content = results.model_dump_json().encode()
+            self._journal.end(entry.token, RemoteState.COMPLETED, results=content)
+        await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+
+def _parsed(content: bytes) -> messages.Envelope:
+    try:
+        version = messages.AnyVersion.model_validate_json(content).version
+        if version != VERSION:
+            raise OperatorNeeded(
+                f"The rack speaks version {VERSION} of the link, and was asked in {version}",
+                remedy="Install the same qpuflow on the rack's host and on the worker's.",
+            )
+        return messages.Envelope.model_validate_json(content)
+    except ValidationError as error:
+        raise InputError(f"No request to a rack: {error.errors()[0]['msg']}") from error
+
+
+def _state(entry: Entry | None) -> messages.State:
+    if entry is None:
+        return messages.State()
+    return messages.State(ticket=entry.ticket, state=entry.state, message=entry.message)

@@ -1,0 +1,56 @@
+"""``qpuflow rack serve``: from the settings to a rack that answers, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import signal
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from qpuflow.domain.errors import OperatorNeeded
+from qpuflow.drivers.qblox.config import load_configuration
+from qpuflow.drivers.qblox.daemon.journal import Journal
+from qpuflow.drivers.qblox.daemon.rack import Rack
+from qpuflow.drivers.qblox.engine import Engine
+from qpuflow.drivers.qblox.link.certificates import Keys
+from qpuflow.drivers.qblox.link.sockets import answer_all
+from qpuflow.drivers.qblox.settings import RackSettings
+
+
+async def serve(settings: RackSettings) -> None:
+    """Returns after SIGTERM or SIGINT, with nothing playing."""
+    configuration = load_configuration(settings.device_file, settings.hardware_file)
+    state = settings.state_directory
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _the_only_one(state), contextlib.closing(Journal(state / "journal.sqlite")) as journal:
+        engine = Engine(settings, configuration, state / "work")
+        rack = Rack(settings, configuration, journal, engine)
+        await engine.warm()
+        journal.forget_old()
+        keys = Keys(settings.keys) if settings.keys else None
+        parts = asyncio.gather(
+            rack.work(), *(answer_all(address, keys, rack.answer) for address in settings.listen)
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, parts.cancel)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await parts
+        finally:
+            rack.stop()
+
+
+@contextmanager
+def _the_only_one(directory: Path) -> Generator[None]:
+    with (directory / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OperatorNeeded(
+                f"Another daemon already owns the rack in {directory}",
+                remedy="Stop it first; instruments have one owner.",
+            ) from error
+        yield

@@ -1,0 +1,189 @@
+"""The driver of a rack: it asks the rack's daemon, which does everything else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from qpuflow.domain.device import Device
+from qpuflow.domain.errors import InputError, OutcomeUnknown, Refused, Unavailable
+from qpuflow.domain.estimate import Estimate
+from qpuflow.domain.executable import Executable
+from qpuflow.domain.limits import check_limits
+from qpuflow.drivers.base import Outcome, RemoteState, RemoteStatus, Ticket, Usage
+from qpuflow.drivers.qblox.config import DeviceFile
+from qpuflow.drivers.qblox.link.certificates import Keys
+from qpuflow.drivers.qblox.link.errors import error_of
+from qpuflow.drivers.qblox.link.messages import (
+    Cancel,
+    Circuit,
+    Describe,
+    Described,
+    Envelope,
+    Execute,
+    Failure,
+    Fetch,
+    Health,
+    Reply,
+    Report,
+    Request,
+    Results,
+    State,
+    Status,
+    replies,
+)
+from qpuflow.drivers.qblox.link.settings import LinkSettings
+from qpuflow.drivers.qblox.packing import runs
+from qpuflow.drivers.qblox.programs import Durations, NativeProgram, native_programs
+from qpuflow.ledger.dataset_codec import decode
+
+NEWS_SECONDS = 5.0
+"""How long the rack may keep a question about a job until it has news."""
+RUN_OVERHEAD_SECONDS = 0.1
+"""Compiling, loading and reading one upload; typical of a cluster in the same rack."""
+
+
+class QbloxDriver:
+    """One rack, used from one event loop."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
+        del secrets  # keys are files that only their owner reads
+        self._name = name
+        self._settings = _validated(name, settings)
+        self._asker: Any = None
+        self._described: Described | None = None
+        self._closed: set[str] = set()
+        """Tokens that the rack was told to take no more, because it did not know them."""
+
+    async def describe(self) -> Device:
+        described: Described = await self._ask(Describe(), Described)
+        self._described = described
+        return described.device.model_copy(update={"name": self._name})
+
+    async def submit(self, executables: Sequence[Executable], shots: int, token: str) -> Ticket:
+        """With no lease to show: a rack that has obeyed one refuses."""
+        return await self.submit_fenced(executables, shots, token, 0)
+
+    async def submit_fenced(
+        self, executables: Sequence[Executable], shots: int, token: str, fencing_token: int
+    ) -> Ticket:
+        await self._programs(executables, shots)
+        request = Execute(
+            token=token,
+            fencing_token=fencing_token,
+            shots=shots,
+            circuits=tuple(Circuit.of(one) for one in executables),
+            reopen=token in self._closed,
+        )
+        self._closed.discard(token)
+        try:
+            await self._ask(Health(), Report)
+        except Unavailable as error:
+            raise Refused(error.what, where=error.where, remedy=error.remedy) from error
+        try:
+            return _ticket(token, await self._ask(request, State))
+        except Refused:
+            raise
+        except Unavailable as error:
+            raise OutcomeUnknown(error.what, where=error.where, remedy=error.remedy) from error
+
+    async def find(self, token: str) -> Ticket | None:
+        state = await self._ask(Status(token=token, close=True), State)
+        if state.ticket is None:
+            self._closed.add(token)
+            return None
+        return _ticket(token, state)
+
+    async def watch(self, ticket: Ticket) -> AsyncIterator[RemoteStatus]:
+        known: RemoteState | None = None
+        while known is None or not known.is_final:
+            question = Status(token=ticket.token, known=known, wait_seconds=NEWS_SECONDS)
+            state = await self._ask(question, State)
+            latest: RemoteState | None = state.state
+            if latest is None:
+                yield RemoteStatus(
+                    RemoteState.FAILED, f"{self._name} does not know {ticket.id}: another journal?"
+                )
+                return
+            if latest is not known:
+                known = latest
+                yield RemoteStatus(latest, state.message)
+
+    async def fetch(self, ticket: Ticket) -> Outcome:
+        results = await self._ask(Fetch(token=ticket.token), Results)
+        datasets = await asyncio.to_thread(lambda: [decode(one) for one in results.datasets])
+        named = tuple(dataset.assign_attrs(qpu=self._name) for dataset in datasets)
+        return Outcome(named, Usage(seconds=results.seconds))
+
+    async def cancel(self, ticket: Ticket) -> None:
+        await self._ask(Cancel(token=ticket.token), State)
+
+    async def estimate(self, executables: Sequence[Executable], shots: int) -> Estimate:
+        programs = await self._programs(executables, shots)
+        durations = Durations(await self._chip())
+        planned = list(runs(programs, shots))
+        playing = sum(
+            run.upload.duration_ns(durations) * 1e-9 * run.upload.repetitions for run in planned
+        )
+        return Estimate(seconds=playing + RUN_OVERHEAD_SECONDS * len(planned))
+
+    async def calibration(self) -> Mapping[str, Any]:
+        await self.describe()
+        return (await self._chip()).model_dump(mode="json")
+
+    async def close(self) -> None:
+        if self._asker is not None:
+            self._asker.close()
+            self._asker = None
+
+    async def _chip(self) -> DeviceFile:
+        if self._described is None:
+            await self.describe()
+        assert self._described is not None
+        return DeviceFile.model_validate(self._described.chip)
+
+    async def _programs(self, executables: Sequence[Executable], shots: int) -> list[NativeProgram]:
+        """`InputError` for what the rack could not do, before it is asked."""
+        chip = await self._chip()
+        assert self._described is not None
+        check_limits(self._described.device, programs=len(executables), shots=shots)
+        return await asyncio.to_thread(
+            lambda: [program for one in executables for program in native_programs(one, chip)]
+        )
+
+    async def _ask(self, request: Request, expected: type[Any]) -> Any:
+        if self._asker is None:
+            from qpuflow.drivers.qblox.link.sockets import Asker
+
+            keys = Keys(self._settings.keys) if self._settings.keys else None
+            self._asker = Asker(self._settings.address, keys)
+        content = await self._asker.ask(Envelope(body=request).model_dump_json().encode())
+        reply: Reply = replies.validate_json(content)
+        if isinstance(reply, Failure):
+            raise error_of(reply)
+        assert isinstance(reply, expected)
+        return reply
+
+
+def _ticket(token: str, state: State) -> Ticket:
+    assert state.ticket is not None
+    return Ticket(state.ticket, token)
+
+
+def _validated(name: str, settings: Mapping[str, Any]) -> LinkSettings:
+    try:
+        return LinkSettings.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"Setting {place!r}: {first['msg']}", where=f"the settings of {name}"
+        ) from error

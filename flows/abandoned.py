@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from typing import Any
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
@@ -16,10 +16,12 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.states import Scheduled
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.states import Crashed, Scheduled
 
 from qpuflow.flows.holders import is_gone
+from qpuflow.flows.outbox import is_ledgers
+from qpuflow.ledger.carriers import Carriage
 
 CARRYING = ["run-circuits", "run-batch"]
 OUR_TAG = "qpuflow"
@@ -39,17 +41,24 @@ async def claimed(client: PrefectClient) -> list[FlowRun]:
 
 
 async def offer_again(
-    client: PrefectClient, runs: list[FlowRun], held: Collection[UUID], silence: timedelta
+    client: PrefectClient, runs: list[FlowRun], carriers: Sequence[Carriage], silence: timedelta
 ) -> None:
     """Schedule those anew whose worker died before they were at work, or after all was done.
 
-    `held` are the runs that the ledger knows to carry a batch now; to be read after `runs`.
-    To start one twice does no harm: the ledger knows what is already true.
+    `carriers` are those that live, to be read after `runs`. A run of the ledger's that is none of
+    them any more is over. To start one twice does no harm: the ledger knows what is already true.
     """
+    known = {one.flow_run_id: one for one in carriers}
     for run in runs:
-        if run.id not in held and _is_abandoned(run, silence):
-            again = Scheduled(message="Offered again: the worker that had claimed it died")
-            await client.set_flow_run_state(run.id, again, force=True)
+        carriage = known.get(run.id)
+        if (carriage is None or carriage.holder is None) and _is_abandoned(run, silence):
+            await client.set_flow_run_state(run.id, _after(run, carriage), force=True)
+
+
+def _after(run: FlowRun, carriage: Carriage | None) -> State[Any]:
+    if carriage is None and is_ledgers(run):
+        return Crashed(message="Taken back: its process died")
+    return Scheduled(message="Offered again: the worker that had claimed it died")
 
 
 def _is_abandoned(run: FlowRun, silence: timedelta) -> bool:

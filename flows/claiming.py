@@ -24,8 +24,8 @@ URGENT_SEATS = 2
 """Beside the others: a booker is let in however many wait."""
 SHOWN_AT_ONCE = 10
 """Runs that are created in one go so that people see them wait; starting one comes first."""
-REFUSED_SECONDS = 30.0
-"""So long a run that Prefect did not let us start is left to the reaper."""
+REFUSED_SECONDS = 5.0
+"""So long a run is left alone that Prefect did not let us start."""
 
 
 @dataclass(frozen=True, slots=True)

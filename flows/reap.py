@@ -34,11 +34,13 @@ async def reap() -> int:
     Returns how many carriers were replaced.
     """
     async with resources() as shared:
-        return await take_back(shared.ledger, shared.settings)
+        replaced = await take_back(shared.ledger, shared.settings)
+        await create_runs(shared.ledger)
+    return replaced
 
 
 async def take_back(ledger: Ledger, settings: Settings) -> int:
-    """As `reap`, for whoever has a ledger open already."""
+    """Replace carriers that are dead. The engine of their QPU, or `reap`, creates the runs."""
     principal = service("reaper")
     async with get_client() as client:
         taken = await abandoned.claimed(client)
@@ -54,13 +56,11 @@ async def take_back(ledger: Ledger, settings: Settings) -> int:
                 await _replace(ledger, settings, principal, carriage, reason, runs)
                 await _agree(client, carriage, runs, reason)
                 replaced += 1
-        held = {one.flow_run_id for one in live if one.flow_run_id and one.holder}
         silence = timedelta(seconds=settings.lost_after_seconds)
-        await abandoned.offer_again(client, taken, held, silence)
+        await abandoned.offer_again(client, taken, live, silence)
     async with ledger.begin() as session:
         for batch_id in await carriers.orphaned(session):
             await carriers.replace(session, batch_id)
-    await create_runs(ledger)
     return replaced
 
 

@@ -5,7 +5,7 @@ Starting is not running: a carrier that has started transpiles, and then asks th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -55,16 +55,12 @@ UNBEGUN = text(
 )
 
 
-async def next_carriers(
-    session: AsyncSession, qpu: str, rules: PolicyRules, *, besides: Collection[UUID] = ()
-) -> list[Candidate]:
+async def next_carriers(session: AsyncSession, qpu: str, rules: PolicyRules) -> list[Candidate]:
     """First whoever should start first; none that something keeps from running soon.
 
     One of each user. What the QPU has already is asked for before all, whatever is booked.
-    `besides` are batches that are at work.
     """
     rows = (await session.execute(UNBEGUN, {"qpu": qpu})).tuples().all()
-    rows = [row for row in rows if row[1] not in besides]
     if not rows:
         return []
     carriages = {row[0]: _carriage(qpu, *row[:6]) for row in rows}

@@ -169,7 +169,7 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
         self._wake.set()
 
     def _seats(self) -> int:
-        """None while the pool is paused."""
+        """No seat at all while the pool is paused."""
         pool = self._work_pool
         return self._variables().seats if pool is not None and not pool.is_paused else 0
 

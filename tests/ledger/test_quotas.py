@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from qpuflow.domain.errors import AccessDenied, Conflict, InputError, NotFound
 from qpuflow.domain.job import Job, JobState
@@ -373,37 +370,3 @@ async def test_others_see_nothing_of_a_project(ledger: Ledger) -> None:
         assert await quotas.resolve(session, IN_LAB, str(asked.id)[:8]) == asked.id
         with pytest.raises(AccessDenied):
             await quotas.request(session, Principal("bob", "lab"), None, Decimal(20), "mine")
-
-
-@pytest.mark.parametrize(
-    "amount", [Decimal(0), Decimal(-1), Decimal("0.0000001"), Decimal("NaN"), Decimal(10**10)]
-)
-async def test_what_is_no_amount_is_refused(ledger: Ledger, amount: Decimal) -> None:
-    await lab(ledger, "1")
-    async with ledger.begin() as session:
-        with pytest.raises(InputError, match="no amount of QPU time"):
-            await quotas.grant(session, OPERATOR, LAB, amount)
-        with pytest.raises(InputError, match="no amount of QPU time"):
-            await quotas.request(session, IN_LAB, None, amount, "why not")
-
-
-async def test_what_does_not_exist_is_given_nothing(ledger: Ledger) -> None:
-    await lab(ledger, "1")
-    for scope in (Scope("lba"), Scope("lab", "rakc")):
-        with pytest.raises(NotFound, match="There is no"):
-            await grant(ledger, scope, "1")
-    async with ledger.begin() as session:
-        with pytest.raises(NotFound):
-            await quotas.approve(session, OPERATOR, uuid4())
-
-
-@pytest.mark.parametrize(
-    "change",
-    ["UPDATE grants SET amount = 1", "DELETE FROM grants", "UPDATE charges SET seconds = 0"],
-)
-async def test_nobody_rewrites_the_book(ledger: Ledger, change: str) -> None:
-    await lab(ledger, "10")
-    await store(ledger, [await finished(ledger, await at_the_qpu(ledger, 8.0), 0.25)])
-    with pytest.raises(DBAPIError, match="append-only"):
-        async with ledger.begin() as session:
-            await session.execute(text(change))

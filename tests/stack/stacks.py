@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,24 @@ def processes_of(home: Path) -> list[psutil.Process]:
     return [
         process for process in psutil.process_iter() if process.pid > 2 and _belongs(process, home)
     ]
+
+
+def names_of(home: Path) -> set[str]:
+    """What they are called; one that ends while it is asked isn't one of them."""
+    names: set[str] = set()
+    for process in processes_of(home):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            names.add(process.name())
+    return names
+
+
+def commands_of(home: Path) -> list[str]:
+    """What they were started with; one that ends while it is asked isn't one of them."""
+    commands: list[str] = []
+    for process in processes_of(home):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            commands.append(" ".join(process.cmdline()))
+    return commands
 
 
 def _belongs(process: psutil.Process, home: Path) -> bool:

@@ -22,7 +22,7 @@ from qpuflow.deployments.stack import (
 from qpuflow.domain.endpoints import StackRecord, find_endpoints, record_file
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
 from qpuflow.domain.settings import Settings
-from tests.stack.stacks import NOWHERE, Heard, eventually, processes_of, small
+from tests.stack.stacks import NOWHERE, Heard, eventually, names_of, processes_of, small
 
 STUBBORN = """
 import subprocess
@@ -55,7 +55,7 @@ async def started(settings: Settings, plan: Plan) -> StackRecord:
     await start_detached(settings, plan)
     record = stack_status(settings)
     assert record
-    assert [process for process in processes_of(settings.root) if process.name() == "sh"]
+    assert "sh" in names_of(settings.root)
     return record
 
 
@@ -85,13 +85,11 @@ async def test_after_kill_9_of_both_no_part_runs_and_the_next_start_ends_the_res
     os.kill(record.guard.pid, signal.SIGSTOP)
     os.kill(record.supervisor.pid, signal.SIGKILL)
     os.kill(record.guard.pid, signal.SIGKILL)
-
-    def left() -> set[str]:
-        return {process.name() for process in processes_of(settings.root)}
-
-    await eventually(lambda: left() <= {"sh", "sleep"}, "a part outlives its parents")
+    await eventually(
+        lambda: names_of(settings.root) <= {"sh", "sleep"}, "a part outlives its parents"
+    )
     async with running_stack(settings, plan.model_copy(update={"bring_up": None})):
-        assert not left() & {"sh", "sleep"}
+        assert not names_of(settings.root) & {"sh", "sleep"}
 
 
 async def test_after_down(with_orphan: tuple[Settings, Plan]) -> None:

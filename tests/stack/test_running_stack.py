@@ -23,7 +23,7 @@ from qpuflow.deployments.stack import (
 from qpuflow.domain.endpoints import PartRecord, find_endpoints, record_file
 from qpuflow.domain.errors import Conflict, InputError, Unavailable
 from qpuflow.domain.settings import Settings
-from tests.stack.stacks import PLATFORM, eventually, processes_of
+from tests.stack.stacks import PLATFORM, commands_of, eventually, processes_of
 
 PLAN = Plan(pools=("one",), bring_up=PLATFORM)
 
@@ -153,12 +153,12 @@ async def start_slow_flow(settings: Settings) -> None:
         await post(f"/deployments/{deployment['id']}/create_flow_run", state={"type": "SCHEDULED"})
 
 
-def flow_processes(settings: Settings) -> list[psutil.Process]:
-    """Those that carry out flow runs, below a worker."""
+def flow_processes(settings: Settings) -> list[str]:
+    """The commands of those that carry out flow runs, below a worker."""
     return [
-        process
-        for process in processes_of(settings.root)
-        if any("prefect.engine" in word or "flow-run" in word for word in process.cmdline())
+        command
+        for command in commands_of(settings.root)
+        if "prefect.engine" in command or "flow-run" in command
     ]
 
 

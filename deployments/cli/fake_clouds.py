@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class Vendor(StrEnum):
     BRAKET = "braket"
     IBM = "ibm"
+    QUANTINUUM = "quantinuum"
 
 
 def add_to(app: typer.Typer) -> None:

@@ -14,6 +14,8 @@ from uuid import uuid4
 from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.fake_clouds.books import Books, Kind
 
+LOOK_SECONDS = 0.05
+
 
 @dataclass
 class Job:
@@ -50,6 +52,8 @@ class Backlog:
     def __init__(self, books: Books, queue_seconds: float = 0.0) -> None:
         self._books = books
         self.queue_seconds = queue_seconds
+        self.is_open = True
+        """While it is not, jobs are accepted and none begins."""
         self.jobs: dict[str, Job] = {}
         # Simulators are not made for two threads.
         self._machine = ThreadPoolExecutor(1, thread_name_prefix="fake-qpu")
@@ -73,6 +77,8 @@ class Backlog:
 
     async def _run(self, job: Job) -> None:
         await asyncio.sleep(self.queue_seconds)
+        while not self.is_open:  # noqa: ASYNC110  a test opens it, from its own thread
+            await asyncio.sleep(LOOK_SECONDS)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._machine, partial(self._execute, job, loop))
 

@@ -18,6 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from qpuflow.drivers.fake_clouds.braket.served import BraketAt
     from qpuflow.drivers.fake_clouds.ibm.served import IbmAt
+    from qpuflow.drivers.fake_clouds.quantinuum.served import QuantinuumAt
 
 
 @pytest.fixture
@@ -36,3 +37,12 @@ def fake_ibm() -> Iterator[IbmAt]:
 
     with ibm_served() as ibm:
         yield ibm
+
+
+@pytest.fixture
+def fake_quantinuum() -> Iterator[QuantinuumAt]:
+    """A fake Quantinuum on a free port, in fine weather."""
+    from qpuflow.drivers.fake_clouds.quantinuum.served import quantinuum_served
+
+    with quantinuum_served() as quantinuum:
+        yield quantinuum

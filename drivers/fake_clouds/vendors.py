@@ -41,4 +41,19 @@ def _ibm(
         yield ibm.url, f"Settings of a QPU there: {how}"
 
 
-CLOUDS: Mapping[str, Served] = {"braket": _braket, "ibm": _ibm}
+@contextmanager
+def _quantinuum(
+    weather: Weather, queue_seconds: float, journal: Path | None, port: int
+) -> Generator[tuple[str, str]]:
+    require("quantinuum", "pytket.qir", "pyqir")
+    require("aer", "qiskit_aer")
+    from qpuflow.drivers.fake_clouds.quantinuum import MACHINE, FakeQuantinuum
+    from qpuflow.drivers.fake_clouds.quantinuum.served import quantinuum_served
+
+    cloud = FakeQuantinuum(weather, queue_seconds=queue_seconds, journal=journal)
+    with quantinuum_served(cloud, port) as quantinuum:
+        how = f"url {quantinuum.url}/v1/, machine {MACHINE}, jobs_by_name true"
+        yield quantinuum.url, f"Settings of a QPU there: {how}"
+
+
+CLOUDS: Mapping[str, Served] = {"braket": _braket, "ibm": _ibm, "quantinuum": _quantinuum}

@@ -5,9 +5,7 @@ Programs are run by Qiskit's own sampler on Aer, without noise.
 
 from __future__ import annotations
 
-import base64
 import json
-import secrets
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,6 +23,7 @@ from qpuflow.drivers.fake_clouds.books import Books
 from qpuflow.drivers.fake_clouds.endpoints import READ, RESULT, WRITE, Endpoints, Handler
 from qpuflow.drivers.fake_clouds.ibm.sampling import sampled
 from qpuflow.drivers.fake_clouds.jobs import Backlog, Job
+from qpuflow.drivers.fake_clouds.json_web_tokens import json_web_token
 from qpuflow.drivers.fake_clouds.weather import Fault, Weather
 from qpuflow.drivers.ibm.local import facts_of
 
@@ -178,13 +177,6 @@ class FakeIbm:
 
     async def _usage(self, _: Request) -> Response:
         return JSONResponse({"usage_consumed_seconds": 0, "instance_id": CRN, "plan_id": "fake"})
-
-
-def json_web_token(until: float) -> str:
-    """IBM's own client reads when it was issued and when it ends, and checks no signature."""
-    claims = {"iat": int(time.time()), "exp": int(until), "jti": secrets.token_urlsafe()}
-    parts = (json.dumps(part).encode() for part in ({"alg": "none", "typ": "JWT"}, claims))
-    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts) + ".c2ln"
 
 
 def _guarded(cloud: FakeIbm, handler: Handler) -> Handler:

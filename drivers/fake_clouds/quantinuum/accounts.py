@@ -1,0 +1,74 @@
+"""Who may use a fake Quantinuum: logins, tokens and what takes a second factor."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from qpuflow.drivers.fake_clouds.json_web_tokens import json_web_token
+from qpuflow.drivers.fake_clouds.weather import Fault
+
+TOKEN_SECONDS = 3600.0
+MFA_REQUIRED = 73
+
+
+class Accounts:
+    """Any e-mail address is good with any password but ``wrong``.
+
+    Where `mfa_codes` are set, one of them is asked for at a full login. Refresh tokens change with
+    every use.
+    """
+
+    def __init__(self) -> None:
+        self.token_seconds = TOKEN_SECONDS
+        self.mfa_codes: set[str] = set()
+        self.full_logins = 0
+        self._tokens: dict[str, float] = {}
+        self._refresh_tokens: set[str] = set()
+
+    def knows(self, request: Request) -> bool:
+        token = request.headers.get("Authorization", "")
+        return self._tokens.get(token, 0.0) > time.time()
+
+    def forget_refresh_tokens(self) -> None:
+        self._refresh_tokens.clear()
+
+    async def log_in(self, request: Request) -> Response:
+        given: Mapping[str, Any] = await request.json()
+        if "refresh-token" in given:
+            refused = request.state.fault is Fault.REFRESH_REFUSED
+            if refused or given["refresh-token"] not in self._refresh_tokens:
+                return error(400, 61, "Invalid Refresh Token")
+            self._refresh_tokens.discard(given["refresh-token"])
+            return self._tokens_for_an_hour()
+        if "provider-token" in given:
+            return self._tokens_for_an_hour()
+        if (refusal := self._refusal(given)) is not None:
+            return refusal
+        self.full_logins += 1
+        return self._tokens_for_an_hour()
+
+    def _refusal(self, given: Mapping[str, Any]) -> Response | None:
+        if given.get("password") in (None, "", "wrong"):
+            return error(401, 13, "Incorrect username or password")
+        if self.mfa_codes and given.get("code") is None:
+            return error(401, MFA_REQUIRED, "Verification code is required")
+        if self.mfa_codes and given["code"] not in self.mfa_codes:
+            return error(401, 74, "Verification code is wrong")
+        return None
+
+    def _tokens_for_an_hour(self) -> Response:
+        until = time.time() + self.token_seconds
+        token, refresh_token = json_web_token(until), secrets.token_urlsafe(32)
+        self._tokens[token] = until
+        self._refresh_tokens.add(refresh_token)
+        return JSONResponse({"id-token": token, "refresh-token": refresh_token})
+
+
+def error(status: int, code: int, text: str) -> Response:
+    return JSONResponse({"error": {"code": code, "text": text}}, status)

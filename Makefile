@@ -56,7 +56,7 @@ $(BIN)/uv:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 $(STAMPS)/run: pyproject.toml requirements.lock packaging/linked_backend.py | $(BIN)/uv
-	$(INSTALL) --editable '.[aer]'
+	$(INSTALL) --editable '.[aer,qblox]'
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/dev: pyproject.toml requirements.lock packaging/linked_backend.py | $(BIN)/uv

@@ -7,6 +7,7 @@ Run by the supervisor once the servers answer, and safe to run again:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient, get_client
@@ -28,12 +29,14 @@ from qpuflow.blocks import (
     load_qpu,
 )
 from qpuflow.deployments import prefect_file
-from qpuflow.deployments.stack.plan import SYSTEM_POOL
+from qpuflow.deployments.stack import shipped_rack
+from qpuflow.deployments.stack.plan import SHIPPED_RACK, SYSTEM_POOL, Plan
 from qpuflow.deployments.worker.worker import QpuWorker
 from qpuflow.domain.endpoints import find_endpoints
 from qpuflow.domain.principal import service
 from qpuflow.domain.settings import Settings
 from qpuflow.drivers.aer.settings import AerSettings, Noise
+from qpuflow.drivers.qblox.link.settings import LinkSettings
 from qpuflow.flows.open_ledger import open_ledger
 from qpuflow.ledger import migrate, qpus
 from qpuflow.ledger.database import Ledger
@@ -51,7 +54,10 @@ BLOCK_TYPES: tuple[Any, ...] = (
 
 
 def shipped() -> dict[str, QpuBlock]:
-    """The QPUs that every installation has: no account, nothing to install but Aer."""
+    """The QPUs that every installation has: no account, nothing to install but Aer.
+
+    Those who have the extra `qblox` have its dummy rack, too.
+    """
     heavy_hex = AerSettings(
         layout="heavy-hex-127", noise=Noise(one_qubit=2e-4, two_qubit=4e-3, readout=1e-2)
     )
@@ -68,6 +74,8 @@ async def bring_up(settings: Settings) -> list[str]:
         await block_type.aregister_type_and_schema()
     async with open_ledger(settings) as ledger:
         await _register_shipped(ledger)
+        if shipped_rack.runs_here(Plan(), settings):
+            await _register_rack(ledger, shipped_rack.address(settings))
         async with ledger.begin() as session:
             names = [qpu.name for qpu in await qpus.every(session)]
     pools = [*names, SYSTEM_POOL]
@@ -87,6 +95,18 @@ async def _register_shipped(ledger: Ledger) -> None:
         except BlockMissing:
             await block.asave(name)
         await register(ledger, f"{block.get_block_type_slug()}/{name}")
+
+
+async def _register_rack(ledger: Ledger, address: str) -> None:
+    """Where its daemon listens is the stack's business, and may be elsewhere at each start."""
+    slug = QbloxQpu.get_block_type_slug()
+    reference = f"{slug}/{SHIPPED_RACK}"
+    block = QbloxQpu(settings=LinkSettings(address=address))
+    with contextlib.suppress(BlockMissing):
+        found = await load_qpu(reference)
+        block = found.model_copy(update={"settings": block.settings})
+    await block.asave(SHIPPED_RACK, overwrite=True)
+    await register(ledger, reference)
 
 
 async def add_qpu(settings: Settings, reference: str) -> str:

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     user: str = Field(default_factory=_login, description="Who submits. Default: the OS login.")
     project: str | None = Field(default=None, description="Who pays. Empty: the user's own.")
     workers: tuple[str, ...] = Field(
-        default=("aer", "aer-heavyhex"),
+        default=("aer", "aer-heavyhex", "qblox-dummy"),
         description="QPUs for which `qpuflow up` runs a worker. Others run theirs elsewhere.",
     )
     operator: bool = Field(

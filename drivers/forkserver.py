@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import os
 import pickle
@@ -36,6 +37,7 @@ def main(control_fd: int, parent: int, preload: Sequence[str]) -> None:
     for module in preload:
         with contextlib.suppress(ImportError):  # the call that needs it says what is missing
             importlib.import_module(module)
+    gc.freeze()  # else collections in the children would touch, and so copy, what they share
     with socket.socket(fileno=control_fd) as control, selectors.DefaultSelector() as selector:
         _serve(control, selector, parent)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import UUID
@@ -14,24 +15,32 @@ from qpuflow.deployments.cli import tables
 from qpuflow.deployments.cli.context import console, notes
 from qpuflow.deployments.cli.stack import PLAN, show
 from qpuflow.deployments.stack.control import running_stack
-from qpuflow.domain.admission import requested
+from qpuflow.deployments.stack.plan import SHIPPED_RACK
+from qpuflow.domain.admission import check_request, requested
+from qpuflow.domain.device import Device
 from qpuflow.domain.endpoints import find_endpoints
-from qpuflow.domain.errors import NotFound
+from qpuflow.domain.errors import InputError, NotFound
 from qpuflow.domain.files import SUFFIXES, load_program
 from qpuflow.domain.job import JobState
 from qpuflow.domain.report import JobReport
 from qpuflow.domain.request import Program
 from qpuflow.domain.settings import Settings
 
+SIMULATOR = "aer"
+"""Where all programs run if nobody says where; those that fit the shipped rack run there, too."""
 
-async def run_demo(settings: Settings, folder: Path, qpu: str, shots: int, *, keep: bool) -> int:
+
+async def run_demo(
+    settings: Settings, folder: Path, qpus: Sequence[str], shots: int, *, keep: bool
+) -> int:
     """The exit code: 0 when every program has a result. `keep`: the stack runs already."""
     programs = _programs(folder)
     async with AsyncExitStack() as stack:
         if not keep:
             await stack.enter_async_context(running_stack(settings, PLAN, show))
         async with connect(settings) as connection:
-            reports = await _run(connection, programs, qpu, shots)
+            pairs = await _where(connection, programs, qpus)
+            reports = await _run(connection, pairs, shots)
         ui = find_endpoints(settings).ui_url
         console.print(tables.demo(reports))
         console.print(f"The runs in the Prefect UI: {ui}/runs", highlight=False)
@@ -49,11 +58,29 @@ def _programs(folder: Path) -> list[Program]:
     return [load_program(file) for file in files]
 
 
+async def _where(
+    connection: Connection, programs: list[Program], asked: Sequence[str]
+) -> list[tuple[str, Program]]:
+    if asked:
+        return [(qpu, program) for qpu in asked for program in programs]
+    pairs = [(SIMULATOR, program) for program in programs]
+    racks = [qpu.device for qpu in await connection.qpus() if qpu.name == SHIPPED_RACK]
+    return pairs + [(SHIPPED_RACK, one) for rack in racks for one in programs if _fits(one, rack)]
+
+
+def _fits(program: Program, device: Device) -> bool:
+    try:
+        check_request(requested(programs=[program]), device)
+    except InputError:
+        return False
+    return True
+
+
 async def _run(
-    connection: Connection, programs: list[Program], qpu: str, shots: int
+    connection: Connection, pairs: list[tuple[str, Program]], shots: int
 ) -> list[JobReport]:
     ids: list[UUID] = []
-    for program in programs:
+    for qpu, program in pairs:
         receipt = await connection.submit(requested(programs=[program], qpu=qpu, shots=shots))
         ids.append(receipt.job_id)
     await _watch(connection, ids)

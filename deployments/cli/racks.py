@@ -23,12 +23,25 @@ def add_to(app: typer.Typer) -> None:
 
 
 @racks.command()
-def serve(config: Config) -> None:
+def serve(
+    config: Config,
+    listen: Annotated[
+        list[str] | None, typer.Option(help="In place of what rack.toml says; may be repeated.")
+    ] = None,
+) -> None:
     """Own the rack's instruments and answer its workers, until stopped by SIGTERM or Ctrl-C."""
+    from qpuflow.drivers.extras import require
+    from qpuflow.drivers.fork_servers import prefork
+
+    require("qblox", "pynng", "qblox_instruments")
     from qpuflow.drivers.qblox.daemon.serve import serve as serve_rack
+    from qpuflow.drivers.qblox.engine import preload_of
     from qpuflow.drivers.qblox.rack_file import load_rack
 
     settings = load_rack(config)
+    if listen:
+        settings = settings.model_copy(update={"listen": tuple(listen)})
+    prefork(preload_of(settings))
     console.print(f"{settings.name} listens at {', '.join(settings.listen)}", markup=False)
     asyncio.run(serve_rack(settings))
 

@@ -111,7 +111,12 @@ def env(context: typer.Context) -> None:
 def demo(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Program files.")],
-    qpu: Annotated[str, typer.Option(help="Where to run them.")] = "aer",
+    qpu: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where to run them; may be repeated. Default: aer, and qblox-dummy what fits it."
+        ),
+    ] = None,
     shots: Annotated[int, typer.Option(help="Repetitions of each.")] = 1024,
 ) -> None:
     """Run every program of a folder and show what came out. Starts a stack if none runs."""
@@ -119,4 +124,4 @@ def demo(
 
     settings = settings_of(context)
     keep = find_record(settings) is not None
-    raise typer.Exit(asyncio.run(run_demo(settings, folder, qpu, shots, keep=keep)))
+    raise typer.Exit(asyncio.run(run_demo(settings, folder, qpu or (), shots, keep=keep)))

@@ -114,12 +114,14 @@ def _values(point: PointReport) -> str:
 def demo(reports: Iterable[JobReport]) -> Table:
     """One line a program: what it is, what came out, and how long each step took."""
     steps = " · ".join(step.replace("_", " ") for step in STEPS)
-    table = Table("program", "qubits", "shots", "most frequent outcomes", f"seconds in {steps}")
+    columns = ("program", "qpu", "qubits", "shots", "most frequent outcomes")
+    table = Table(*columns, f"seconds in {steps}")
     for report in reports:
         seconds = [report.timings.get(f"{step}_seconds", 0.0) for step in STEPS]
         for program in report.programs:
             table.add_row(
                 program.name,
+                report.qpu,
                 str(program.metadata["qubits"]),
                 f"{report.shots:,}",
                 _outcomes(program),

@@ -12,13 +12,13 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
-from qpuflow.deployments.stack import postgres
+from qpuflow.deployments.stack import postgres, shipped_rack
 from qpuflow.deployments.stack.home import logs, prefect_home
 from qpuflow.deployments.stack.part import Part
 from qpuflow.deployments.stack.plan import Plan, environment
 from qpuflow.deployments.stack.ports import HOST
 from qpuflow.deployments.stack.prefect_api import PrefectApi
-from qpuflow.deployments.stack.processes import Preloader, dying_with_us, spawn
+from qpuflow.deployments.stack.processes import Preloader, Running, dying_with_us, spawn
 from qpuflow.deployments.stack.request import Request
 from qpuflow.deployments.worker.modules import PRELOAD
 from qpuflow.domain.endpoints import Endpoints, endpoints
@@ -26,12 +26,13 @@ from qpuflow.domain.settings import Settings
 from qpuflow.drivers.fork_servers import ONE_THREAD
 
 LEDGER, PREFECT = "qpuflow", "prefect"
-POSTGRES, SERVER, BRING_UP = "postgres", "prefect-server", "bring-up"
+POSTGRES, SERVER, BRING_UP, RACK = "postgres", "prefect-server", "bring-up", "rack"
 
 MARK = "QPUFLOW_STACK"
 """In the environment of every process of a stack: its home."""
 
 PREFECT_COMMAND = "qpuflow.deployments.stack.prefect_command"
+COMMAND = "qpuflow.deployments.cli"
 
 WORKER_MODULES = (
     "prefect.cli.worker",
@@ -93,6 +94,9 @@ def parts(plan: Plan, settings: Settings, where: Addresses, preloaded: Preloader
         found.append(_postgres(cluster))
     if not settings.prefect_api_url:
         found.append(_server(settings, where, api))
+    if shipped_rack.runs_here(plan, settings):
+        # Later than it could: until the preloader has its imports, asking it keeps others waiting.
+        found.append(_rack(settings, preloaded, tuple(part.name for part in found)))
     if plan.bring_up:
         found.append(_bring_up(plan.bring_up, preloaded, tuple(part.name for part in found)))
     earlier = tuple(part.name for part in found)
@@ -134,6 +138,21 @@ def _server(settings: Settings, where: Addresses, api: PrefectApi) -> Part:
         needs=(POSTGRES,) if cluster_of(settings) else (),
         start=lambda log: spawn(dying_with_us(command, signal.SIGTERM), own, log),
         check=check,
+    )
+
+
+def _rack(settings: Settings, preloaded: Preloader, needs: tuple[str, ...]) -> Part:
+    async def start(log: Path) -> Running:
+        config = shipped_rack.prepare(settings)
+        listen = shipped_rack.address(settings)
+        arguments = ("rack", "serve", "--config", str(config), "--listen", listen)
+        return await preloaded.start(_request(RACK, log, COMMAND, *arguments))
+
+    return Part(
+        name=RACK,
+        needs=needs,
+        start=start,
+        check=lambda since: shipped_rack.check(settings, since),
     )
 
 

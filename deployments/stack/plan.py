@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter
 
@@ -12,6 +13,11 @@ SYSTEM_POOL = "system"
 """Where the flows run that belong to no QPU."""
 WORKER_TYPE = "qpu"
 """Prefect's name for our worker; told here, where nothing of Prefect is imported."""
+
+SHIPPED_RACK = "qblox-dummy"
+"""The QPU behind the rack that the stack runs itself."""
+RACK_MODULES = ("pynng", "qblox_instruments", "quantify_scheduler", "qiskit_aer")
+"""What that rack takes: Aer simulates its chip."""
 
 
 class Plan(BaseModel):
@@ -26,7 +32,14 @@ class Plan(BaseModel):
     """The module run once when the server answers: migrations, pools, blocks, deployments."""
 
     def workers(self, settings: Settings) -> tuple[str, ...]:
-        return (*settings.workers, SYSTEM_POOL) if self.pools is None else self.pools
+        if self.pools is not None:
+            return self.pools
+        return (*(name for name in settings.workers if _can_work(name)), SYSTEM_POOL)
+
+
+def _can_work(name: str) -> bool:
+    """The shipped rack is a QPU of those who installed the extra `qblox`."""
+    return name != SHIPPED_RACK or all(find_spec(module) for module in RACK_MODULES)
 
 
 FOREIGN = ("PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH")

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
 import os
 import secrets
 import shutil
 import signal
-import stat
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,14 +17,15 @@ from urllib.parse import quote
 import asyncpg
 import psutil
 
+from qpuflow.deployments.stack import sockets
 from qpuflow.deployments.stack.launch import NAMESPACE_REFUSED
 from qpuflow.deployments.stack.processes import dying_with_us
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
 
 USER = "qpuflow"
 EXTENSIONS = ("pg_trgm", "btree_gist")
-LONGEST_SOCKET_PATH = 107
-"""Bytes, the kernel's limit for the address of a Unix socket."""
+SOCKET_LOCK = ".s.PGSQL.5432.lock"
+"""The longest name that the server makes beside its socket."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +44,7 @@ class Cluster:
 
     @cached_property
     def sockets(self) -> Path:
-        """A short path, because the address of a socket must be short and a home need not be."""
-        base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-        digest = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
-        return Path(base, f"qpuflow-{os.geteuid()}-{digest}")
+        return sockets.folder_for(self.root)
 
     def url(self, database: str) -> str:
         """A ``postgresql://`` address that asyncpg and SQLAlchemy both understand."""
@@ -78,7 +72,7 @@ def binaries() -> Path:
 async def prepare(cluster: Cluster) -> None:
     """Everything the server needs before it can start; repeating it changes nothing."""
     cluster.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _make_private(cluster.sockets)
+    sockets.make_private(cluster.sockets, SOCKET_LOCK)
     _forget_stale_lock(cluster)
     if os.geteuid() == 0:
         await _check_namespaces()
@@ -181,26 +175,6 @@ def _generate_password(file: Path) -> None:
         stream.write(f"{secrets.token_urlsafe(24)}\n")
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _make_private(folder: Path) -> None:
-    """The name can be guessed and its parent may be shared: whoever made it first must be us."""
-    if len(os.fsencode(folder / ".s.PGSQL.5432.lock")) > LONGEST_SOCKET_PATH:
-        raise OperatorNeeded(
-            f"{folder} is too long a path for a socket", remedy="Set TMPDIR to a shorter folder."
-        )
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700, parents=True)
-    found = folder.lstat()
-    if (
-        not stat.S_ISDIR(found.st_mode)
-        or found.st_uid != os.geteuid()
-        or stat.S_IMODE(found.st_mode) & 0o077
-    ):
-        raise OperatorNeeded(
-            f"{folder} was not made by qpuflow: it must be your own folder with mode 0700",
-            remedy="Remove it.",
-        )
 
 
 def _forget_stale_lock(cluster: Cluster) -> None:

@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 
-from qpuflow.deployments.stack import postgres, tree
+from qpuflow.deployments.stack import postgres, shipped_rack, tree
 from qpuflow.deployments.stack.events import DETACH, STACK, Event, Failure, Phase
 from qpuflow.deployments.stack.guard import LIFELINE, adopt_orphans
 from qpuflow.deployments.stack.home import logs, rotate, rotate_large
@@ -108,6 +108,7 @@ class Supervisor:
         await tree.end_strays(())
         if cluster := cluster_of(self.settings):
             postgres.remove_sockets(cluster)
+        shipped_rack.remove_sockets(self.settings)
 
     @property
     def _pids(self) -> list[int]:

@@ -14,8 +14,8 @@ from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.executable import Executable
 from qpuflow.domain.limits import check_limits
 from qpuflow.drivers.base import Outcome, RemoteState, RemoteStatus, Ticket, Usage
+from qpuflow.drivers.extras import require
 from qpuflow.drivers.qblox.config import DeviceFile
-from qpuflow.drivers.qblox.link.certificates import Keys
 from qpuflow.drivers.qblox.link.errors import error_of
 from qpuflow.drivers.qblox.link.messages import (
     Cancel,
@@ -42,6 +42,8 @@ from qpuflow.ledger.dataset_codec import decode
 
 NEWS_SECONDS = 5.0
 """How long the rack may keep a question about a job until it has news."""
+TIMEOUT_SECONDS = 15.0
+"""For any answer; longer than a rack waits for news."""
 RUN_OVERHEAD_SECONDS = 0.1
 """Compiling, loading and reading one upload; typical of a cluster in the same rack."""
 
@@ -54,10 +56,13 @@ class QbloxDriver:
         name: str,
         settings: Mapping[str, Any],
         secrets: Mapping[str, str] | None = None,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         del secrets  # keys are files that only their owner reads
         self._name = name
         self._settings = _validated(name, settings)
+        self._timeout_seconds = timeout_seconds
         self._asker: Any = None
         self._described: Described | None = None
         self._closed: set[str] = set()
@@ -161,11 +166,14 @@ class QbloxDriver:
 
     async def _ask(self, request: Request, expected: type[Any]) -> Any:
         if self._asker is None:
+            require("qblox", "pynng", "cryptography")
+            from qpuflow.drivers.qblox.link.certificates import Keys
             from qpuflow.drivers.qblox.link.sockets import Asker
 
             keys = Keys(self._settings.keys) if self._settings.keys else None
             self._asker = Asker(self._settings.address, keys)
-        content = await self._asker.ask(Envelope(body=request).model_dump_json().encode())
+        message = Envelope(body=request).model_dump_json().encode()
+        content = await self._asker.ask(message, self._timeout_seconds)
         reply: Reply = replies.validate_json(content)
         if isinstance(reply, Failure):
             raise error_of(reply)

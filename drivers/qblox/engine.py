@@ -24,6 +24,12 @@ _SCHEDULERS = {
 }
 
 
+def preload_of(settings: RackSettings) -> tuple[str, ...]:
+    """What the process that executes has imported."""
+    simulator = ("qiskit_aer",) if settings.dummy else ()
+    return (*_PRELOAD, _SCHEDULERS[settings.executor], *simulator)
+
+
 class Engine:
     """One job at a time. `directory` is the process's own: two dummies in one would clash."""
 
@@ -33,8 +39,7 @@ class Engine:
         self._settings = settings
         self._configuration = configuration
         self._directory = directory
-        simulator = ("qiskit_aer",) if settings.dummy else ()
-        self._pool = ForkedPool((*_PRELOAD, _SCHEDULERS[settings.executor], *simulator), size=1)
+        self._pool = ForkedPool(preload_of(settings), size=1)
 
     async def warm(self) -> None:
         """Connect, or raise why that cannot be done."""

@@ -25,6 +25,8 @@ async def test_it_prints_a_line_for_each_program_and_where_to_look(
     assert shown.code == 0, shown
     for word in ("bell", "vqe-ansatz", "energy", "±", stack.endpoints.ui_url):
         assert word in shown.stdout, word
+    for qpu in ("aer", "qblox-dummy"):
+        assert any("bell" in line and qpu in line for line in shown.stdout.splitlines()), qpu
     assert "vqe_session" not in shown.stdout, "a script is no program"
     assert stack.record.is_alive, "a stack that was there before is stopped"
 

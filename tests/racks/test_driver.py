@@ -29,6 +29,7 @@ async def a_rack(folder: Path, executor: str) -> AsyncGenerator[str]:
     address = f"ipc://{folder}/rack.sock"
     journal = Journal(folder / "journal.sqlite")
     rack = Rack(settings, configuration, journal, Engine(settings, configuration, folder / "work"))
+    rack.recover()
     parts = asyncio.gather(rack.work(), answer_all(address, None, rack.answer))
     yield address
     rack.stop()

@@ -60,10 +60,13 @@ class Rack:
             reply = failure_of(error)
         return reply.model_dump_json().encode()
 
-    async def work(self) -> None:
-        """Run what waits, one after the other, until cancelled."""
+    def recover(self) -> None:
+        """Before anybody is answered: what an earlier daemon ran is over."""
         self._journal.cut_off()
         self._journal.note_device_file(self._configuration)
+
+    async def work(self) -> None:
+        """Run what waits, one after the other, until cancelled."""
         while True:
             self._accepted.clear()
             if entry := self._journal.begin_next():

@@ -28,11 +28,12 @@ async def serve(settings: RackSettings) -> None:
     with _the_only_one(state), contextlib.closing(Journal(state / "journal.sqlite")) as journal:
         engine = Engine(settings, configuration, state / "work")
         rack = Rack(settings, configuration, journal, engine)
-        await engine.warm()
         journal.forget_old()
+        rack.recover()
         keys = Keys(settings.keys) if settings.keys else None
         parts = asyncio.gather(
-            rack.work(), *(answer_all(address, keys, rack.answer) for address in settings.listen)
+            _work(rack, engine),
+            *(answer_all(address, keys, rack.answer) for address in settings.listen),
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, parts.cancel)
@@ -41,6 +42,12 @@ async def serve(settings: RackSettings) -> None:
                 await parts
         finally:
             rack.stop()
+
+
+async def _work(rack: Rack, engine: Engine) -> None:
+    """It answers while it connects, which takes seconds, and ends if it cannot."""
+    await engine.warm()
+    await rack.work()
 
 
 @contextmanager

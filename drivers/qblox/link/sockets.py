@@ -20,8 +20,6 @@ CONTEXTS = 32
 """Requests that a rack answers at once; most of them wait for news of a job."""
 RESEND_MS = 1000
 RECONNECT_MS = (50, 1000)
-TIMEOUT_SECONDS = 15.0
-"""Longer than any rack waits for news."""
 MOST_BYTES = 256 * 2**20
 
 
@@ -39,7 +37,7 @@ class Asker:
         )
         self._socket.dial(address, block=False)
 
-    async def ask(self, request: bytes, timeout_seconds: float = TIMEOUT_SECONDS) -> bytes:
+    async def ask(self, request: bytes, timeout_seconds: float = 15.0) -> bytes:
         """`Unavailable` where no answer came in time; the request may have arrived all the same."""
         try:
             async with asyncio.timeout(timeout_seconds):

@@ -1,0 +1,91 @@
+"""`qblox-dummy`, the rack that the stack runs itself, as its users meet it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qpuflow.deployments.stack import Plan, plan, shipped_rack
+from qpuflow.domain.errors import OperatorNeeded
+from qpuflow.domain.settings import Settings
+from qpuflow.drivers.extras import require
+from tests.examples.expectations import EXAMPLES
+from tests.system.installation import Installation, eventually
+
+QPU = "qblox-dummy"
+BELL = EXAMPLES / "bell.qasm"
+
+
+async def submitted(stack: Installation, *options: object) -> Any:
+    return (await stack.run("submit", BELL, "--qpu", QPU, "--json", *options)).json
+
+
+async def test_a_job_goes_from_the_command_line_to_the_sequencers_and_back(
+    stack: Installation, tmp_path: Path
+) -> None:
+    import xarray as xr
+
+    report = await submitted(stack, "--shots", 2000, "--memory", "--wait")
+    (program,) = report["programs"]
+    counts = program["counts"]
+    assert sum(counts.values()) == 2000
+    assert counts["00"] + counts["11"] > 1850
+    assert abs(counts["00"] - counts["11"]) < 300
+    written = await stack.run("result", report["job_id"], "--netcdf", tmp_path)
+    assert written.code == 0, written
+    with xr.open_dataset(tmp_path / "bell.nc", engine="h5netcdf") as dataset:
+        assert dataset.attrs["qpu"] == QPU
+        assert dataset.attrs["executor"] == "quantify"
+        assert len(dataset.attrs["device_file_hash"]) == 64
+        assert dataset["bits"].shape == (1, 2000, 2)
+
+
+async def test_who_booked_it_goes_first_on_it(stack: Installation) -> None:
+    booking = (await stack.run("--user", "carol", "book", QPU, "now", "+1h", "--json")).json
+    try:
+        stranger = await submitted(stack, "--shots", 1_000_000)
+        waiting = (await stack.run("status", stranger["job_id"], "--json")).json
+        assert waiting["state"] == "queued", waiting
+        owner = await stack.run(
+            *("--user", "carol", "submit", BELL, "--qpu", QPU, "--shots", 100, "--wait", "--json")
+        )
+        assert owner.json["state"] == "completed"
+        waiting = (await stack.run("status", stranger["job_id"], "--json")).json
+        assert waiting["state"] == "queued", waiting
+        assert "carol" in waiting["waits_because"] or "booking" in waiting["waits_because"]
+    finally:
+        await stack.run("--user", "carol", "release", booking["id"])
+    assert (await stack.run("cancel", stranger["job_id"])).code == 0
+
+
+async def test_its_daemon_comes_back_and_goes_on(stack: Installation) -> None:
+    def daemon() -> int | None:
+        (part,) = [part for part in stack.record.parts if part.name == "rack"]
+        return part.pid if part.phase == "ready" else None
+
+    before = daemon()
+    assert before
+    os.kill(before, signal.SIGKILL)
+
+    async def back() -> bool:
+        return daemon() not in (None, before)
+
+    await eventually(back, "no new daemon")
+    report = await submitted(stack, "--shots", 50, "--wait")
+    assert report["state"] == "completed"
+
+
+def test_without_the_extra_it_is_not_there_and_the_rest_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path)
+    assert shipped_rack.runs_here(Plan(), settings)
+    monkeypatch.setattr(plan, "RACK_MODULES", ("no_such_module",))
+    assert not shipped_rack.runs_here(Plan(), settings)
+    assert Plan().workers(settings) == ("aer", "aer-heavyhex", "system")
+    with pytest.raises(OperatorNeeded, match=r"no_such_module is not installed.*qpuflow\[qblox\]"):
+        require("qblox", "no_such_module")

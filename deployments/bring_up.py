@@ -11,7 +11,7 @@ import contextlib
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -28,7 +28,7 @@ from qpuflow.blocks import (
     QpuCredentials,
     load_qpu,
 )
-from qpuflow.deployments import prefect_file
+from qpuflow.deployments import automations, prefect_file
 from qpuflow.deployments.stack import shipped_rack
 from qpuflow.deployments.stack.plan import SHIPPED_RACK, SYSTEM_POOL, Plan
 from qpuflow.deployments.worker.worker import QpuWorker
@@ -84,6 +84,7 @@ async def bring_up(settings: Settings) -> list[str]:
             await _pool(client, pool)
     for entry in prefect_file.declared(names):
         await prefect_file.apply(entry)
+    await automations.apply(automations.declared(automations.Watch.of(settings)))
     return pools
 
 
@@ -154,7 +155,18 @@ async def _pool(client: PrefectClient, name: str) -> None:
     try:
         await client.create_work_pool(pool)
     except ObjectAlreadyExists:
-        return
+        await _renew_form(client, name, pool.base_job_template)
+
+
+async def _renew_form(client: PrefectClient, name: str, template: dict[str, Any]) -> None:
+    """Settings that this version knows appear; what a person chose for the others stays."""
+    known = (await client.read_work_pool(name)).base_job_template
+    chosen = known.get("variables", {}).get("properties", {})
+    for field, schema in template["variables"]["properties"].items():
+        if "default" in chosen.get(field, {}):
+            schema["default"] = chosen[field]["default"]
+    if template != known:
+        await client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
 
 
 def main() -> None:

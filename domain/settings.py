@@ -19,6 +19,7 @@ from pydantic_settings import (
 from qpuflow.domain.booking import BookingRules
 from qpuflow.domain.errors import InputError
 from qpuflow.domain.policy import PolicyRules
+from qpuflow.domain.steps import QpuRules, Steps
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -87,8 +88,22 @@ class Settings(BaseSettings):
     run_timeout_seconds: Seconds = Field(
         default=86_400.0, description="After which a job that a QPU accepted is stopped."
     )
+    zombie_after_seconds: Annotated[float, Field(ge=10)] = Field(
+        default=400.0,
+        description="Silence after which Prefect calls a run crashed. More than twice Prefect's "
+        "own PREFECT_FLOWS_HEARTBEAT_FREQUENCY, 180 s.",
+    )
+    unstarted_after_seconds: Annotated[float, Field(ge=10)] = Field(
+        default=120.0, description="After which a run that was claimed is offered again."
+    )
+    endless_after_seconds: Annotated[float, Field(ge=10)] = Field(
+        default=3600.0, description="After which a run that carries no jobs is ended."
+    )
     retention_days: Annotated[int, Field(ge=1)] = Field(
         default=90, description="How long finished jobs and Prefect's runs are kept."
+    )
+    steps: Steps = Field(
+        default_factory=Steps, description="How each step is repeated, and its time-out."
     )
     policy: PolicyRules = Field(
         default_factory=PolicyRules, description="Who runs next, and what a booking is worth."
@@ -98,6 +113,10 @@ class Settings(BaseSettings):
         default=None,
         description="Of times that are typed without one, as Europe/Berlin. Empty: the system's.",
     )
+
+    def for_qpu(self, rules: QpuRules) -> Settings:
+        """The same, but for what a QPU has of its own."""
+        return self.model_copy(update=rules.given) if rules.given else self
 
     @cached_property
     def zone(self) -> ZoneInfo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC
 from functools import partial
 from typing import Any, Self, cast
 from uuid import UUID
@@ -20,12 +21,17 @@ from prefect.runtime import flow_run
 
 from qpuflow.domain.job import Job
 from qpuflow.domain.pictures import job_markdown
+from qpuflow.domain.policy import Wait
 from qpuflow.domain.result import counts_of
 from qpuflow.flows.outbox import run_name
-from qpuflow.ledger import batches
+from qpuflow.ledger import arbiter, batches
 from qpuflow.ledger.dataset_codec import decode
 from qpuflow.tasks.work import Carrying, Chunk, Work
 
+DONE = "Jobs done"
+FIRST_NOTE_SECONDS = 3.0
+"""After so long without news the run says why it waits, and then as often as below."""
+NOTE_SECONDS = 30.0
 MAX_PICTURES = 20
 """Programs of a run that get a page of their own; the rest stand in the table."""
 _log = logging.getLogger("prefect.qpuflow")
@@ -43,6 +49,7 @@ class Board:
         self._rows: list[dict[str, Any]] = []
         self._begun = 0
         self._pictures = 0
+        self._note = DONE
         self._orders: asyncio.Queue[Callable[[], Awaitable[Any]] | None] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
@@ -77,7 +84,15 @@ class Board:
             self._orders.put_nowait(self._advance)
 
     async def _paint(self) -> None:
-        while (order := await self._orders.get()) is not None:
+        patience = FIRST_NOTE_SECONDS
+        while True:
+            try:
+                order = await asyncio.wait_for(self._orders.get(), patience)
+                patience = FIRST_NOTE_SECONDS
+            except TimeoutError:
+                order, patience = self._explain, NOTE_SECONDS
+            if order is None:
+                return
             try:
                 await order()
             except Exception as error:  # noqa: BLE001  the results are stored; this is decoration
@@ -91,12 +106,32 @@ class Board:
         async with get_client() as client:
             name = run_name(job.qpu, job.user, what)
             await client.update_flow_run(UUID(flow_run.get_id()), name=name)
-        self._progress = await acreate_progress_artifact(0.0, description="Jobs done")
+        self._progress = await acreate_progress_artifact(0.0, description=DONE)
 
     async def _advance(self) -> None:
         if self._progress is not None:
-            percent = 100 * len(self._rows) / max(self._begun, len(self._rows), 1)
-            await aupdate_progress_artifact(self._progress, percent)
+            self._note = DONE
+            await aupdate_progress_artifact(self._progress, self._percent(), DONE)
+
+    def _percent(self) -> float:
+        return 100 * len(self._rows) / max(self._begun, len(self._rows), 1)
+
+    async def _explain(self) -> None:
+        """Beside the progress: why nothing has happened, and when that is expected to end."""
+        if self._progress is None:
+            return
+        async with self._carrying.ledger.begin() as session:
+            rules = self._carrying.settings.policy
+            wait = await arbiter.forecast_batch(session, rules, self._carrying.batch_id)
+        note = _note(wait) if wait else DONE
+        if note != self._note:
+            self._note = note
+            await aupdate_progress_artifact(self._progress, self._percent(), note)
+
+
+def _note(wait: Wait) -> str:
+    when = f"{wait.until.astimezone(UTC):%Y-%m-%d %H:%M UTC}" if wait.until else "nobody can tell"
+    return f"Waits: {wait.reason}. Expected start: {when}"
 
 
 async def _picture(work: Work) -> None:

@@ -8,10 +8,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+from prefect.exceptions import Pause
+
 from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.principal import service
 from qpuflow.flows.holders import this_process
-from qpuflow.flows.resources import Resources
+from qpuflow.flows.resources import Resources, rules_of_this_run
 from qpuflow.flows.seat import Seat
 from qpuflow.ledger import batches, carriers, leases, qpus
 from qpuflow.tasks.work import Carrying
@@ -32,7 +34,7 @@ async def carry(resources: Resources, batch_id: UUID, seat: Seat) -> AsyncGenera
         qpu = await qpus.find(session, (await batches.find(session, batch_id)).qpu)
     carrying = Carrying(
         ledger,
-        resources.settings,
+        resources.settings.for_qpu(rules_of_this_run()),
         principal,
         carrier_id,
         batch_id,
@@ -41,10 +43,26 @@ async def carry(resources: Resources, batch_id: UUID, seat: Seat) -> AsyncGenera
         resources.compilers,
         seat.is_wanted,
     )
-    async with _kept_alive(carrying):
-        yield carrying
+    try:
+        async with _kept_alive(carrying):
+            yield carrying
+    except Pause:
+        async with ledger.begin() as session:
+            await carriers.rest(session, carrier_id)
+        raise
+    except asyncio.CancelledError:
+        if resources.draining.is_set():
+            await _hand_on(carrying)
+        raise
     async with ledger.begin() as session:
         await carriers.finish(session, carrier_id)
+
+
+async def _hand_on(carrying: Carrying) -> None:
+    """The worker stops in the middle: the next carrier goes on at once, and no job is to blame."""
+    async with carrying.ledger.begin() as session:
+        carriage = await carriers.find(session, carrying.carrier_id)
+        await carriers.lose(session, carrying.principal, carriage, "its worker stopped", None)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from qpuflow.domain.job import Job
 from qpuflow.tasks.book_slot import book_slot
 from qpuflow.tasks.dispatch import dispatch
 from qpuflow.tasks.post_process import post_process
-from qpuflow.tasks.step import unshown
+from qpuflow.tasks.step import shown, unshown
 from qpuflow.tasks.store import store
 from qpuflow.tasks.transpile import transpile
 from qpuflow.tasks.wait import wait
@@ -40,5 +40,5 @@ class Pipeline:
         if is_shown:
             self._shown_at = time.monotonic()
         for one_step in STEPS:
-            chunk = await (one_step(chunk) if is_shown else unshown(one_step, chunk))
+            chunk = await (shown if is_shown else unshown)(one_step, chunk)
         return chunk

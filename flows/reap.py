@@ -9,7 +9,7 @@ from prefect import flow
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.states import Crashed
+from prefect.states import Crashed, Failed
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.job import JobState
@@ -25,6 +25,7 @@ from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.schema import BatchKind
 
 PAGE = 200
+DEAD_LETTER = "DeadLetter"
 
 
 @flow(name="reap", persist_result=False)
@@ -53,8 +54,8 @@ async def take_back(ledger: Ledger, settings: Settings) -> int:
         for carriage in live:
             reason = _why_lost(carriage, runs, silent)
             if reason is not None:
-                await _replace(ledger, settings, principal, carriage, reason, runs)
-                await _agree(client, carriage, runs, reason)
+                given_up = await _replace(ledger, settings, principal, carriage, reason, runs)
+                await _agree(client, carriage, runs, reason, given_up)
                 replaced += 1
         silence = timedelta(seconds=settings.lost_after_seconds)
         await abandoned.offer_again(client, taken, live, silence)
@@ -92,7 +93,8 @@ async def _replace(
     carriage: Carriage,
     reason: str,
     runs: dict[UUID, FlowRun],
-) -> None:
+) -> set[UUID]:
+    """Returns the jobs that have had their last carrier."""
     run = runs.get(carriage.flow_run_id) if carriage.flow_run_id else None
     cancelled = run is not None and run.state_type is StateType.CANCELLED
     async with ledger.begin() as session:
@@ -102,7 +104,7 @@ async def _replace(
             await events.move(
                 session, principal, current, JobState.CANCELLED, reason="Its run was cancelled"
             )
-        await carriers.lose(session, principal, carriage, reason, settings.max_attempts)
+        return await carriers.lose(session, principal, carriage, reason, settings.max_attempts)
 
 
 async def _cancelled_with(session: AsyncSession, carriage: Carriage) -> list[UUID]:
@@ -113,11 +115,23 @@ async def _cancelled_with(session: AsyncSession, carriage: Carriage) -> list[UUI
 
 
 async def _agree(
-    client: PrefectClient, carriage: Carriage, runs: dict[UUID, FlowRun], reason: str
+    client: PrefectClient,
+    carriage: Carriage,
+    runs: dict[UUID, FlowRun],
+    reason: str,
+    given_up: set[UUID],
 ) -> None:
-    """Prefect shall not show a run as alive that the ledger has given up."""
+    """Prefect shall not show a run as alive that the ledger has given up, nor hide its last."""
     run = runs.get(carriage.flow_run_id) if carriage.flow_run_id else None
-    if run is not None and run.state is not None and not run.state.is_final():
+    if run is None or run.state is None:
+        return
+    if given_up:
+        jobs = ", ".join(str(job_id)[:8] for job_id in sorted(given_up))
+        message = f"Given up with its last carrier, for {reason}: job {jobs}"
+        await client.set_flow_run_state(
+            run.id, Failed(name=DEAD_LETTER, message=message), force=True
+        )
+    elif not run.state.is_final():
         await client.set_flow_run_state(
             run.id, Crashed(message=f"Taken back: {reason}"), force=True
         )

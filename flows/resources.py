@@ -12,6 +12,7 @@ from uuid import UUID
 from qpuflow.domain.compiling import MODULES
 from qpuflow.domain.request import digest
 from qpuflow.domain.settings import Settings
+from qpuflow.domain.steps import QpuRules
 from qpuflow.drivers.base import Driver
 from qpuflow.drivers.forked import ForkedPool
 from qpuflow.flows.open_ledger import open_ledger
@@ -61,16 +62,25 @@ _kept: ContextVar[Resources | None] = ContextVar("resources", default=None)
 
 
 _acting_as: ContextVar[str | None] = ContextVar("acting_as", default=None)
+_rules: ContextVar[QpuRules] = ContextVar("rules", default=QpuRules())  # noqa: B039  frozen
 
 
 @contextmanager
-def acting_as(user: str | None) -> Generator[None]:
-    """A flow run within the block that names no user is made on behalf of this one."""
-    token = _acting_as.set(user)
+def acting_as(user: str | None, rules: QpuRules) -> Generator[None]:
+    """A flow run within the block that names no user is made on behalf of this one.
+
+    The rules are those of its QPU, where they differ from the installation's.
+    """
+    user_token, rules_token = _acting_as.set(user), _rules.set(rules)
     try:
         yield
     finally:
-        _acting_as.reset(token)
+        _acting_as.reset(user_token)
+        _rules.reset(rules_token)
+
+
+def rules_of_this_run() -> QpuRules:
+    return _rules.get()
 
 
 def default_user(settings: Settings) -> str:

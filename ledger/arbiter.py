@@ -339,6 +339,18 @@ async def forecast(session: AsyncSession, rules: PolicyRules, job_id: UUID) -> W
     return explain(replace(state, busy=frozenset()), now)[job.id]
 
 
+async def forecast_batch(session: AsyncSession, rules: PolicyRules, batch_id: UUID) -> Wait | None:
+    """The same of the batch's oldest job that asks for a lane; None if none asks."""
+    oldest = (
+        select(JobRow.id)
+        .where(JobRow.batch_id == batch_id, JobRow.asks_since.is_not(None))
+        .order_by(JobRow.number)
+        .limit(1)
+    )
+    job_id = await session.scalar(oldest)
+    return await forecast(session, rules, job_id) if job_id is not None else None
+
+
 def _of(row: JobRow) -> Waiting:
     return _waiting(
         row.id,

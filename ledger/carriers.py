@@ -60,6 +60,11 @@ async def live(session: AsyncSession) -> list[Carriage]:
     return [_value(*row) for row in (await session.execute(query)).tuples()]
 
 
+async def find(session: AsyncSession, carrier_id: UUID) -> Carriage:
+    rows = await session.execute(_carriages().where(Carrier.id == carrier_id))
+    return _value(*rows.tuples().one())
+
+
 async def orphaned(session: AsyncSession) -> list[UUID]:
     """Batches with unfinished jobs and no carrier: their last one ended without finishing."""
     current = select(Carrier.batch_id).where(
@@ -142,6 +147,16 @@ async def beat(session: AsyncSession, carrier_id: UUID) -> None:
         raise CarrierLost(f"Carrier {carrier_id} was replaced")
 
 
+async def rest(session: AsyncSession, carrier_id: UUID) -> None:
+    """Its run has left its process on purpose, and comes back: nobody shall miss it."""
+    await session.execute(
+        update(Carrier)
+        .where(Carrier.id == carrier_id, Carrier.state == CarrierState.LIVE.value)
+        .values(holder=None, heartbeat_at=None)
+    )
+    await release_leases(session, [carrier_id])
+
+
 async def finish(session: AsyncSession, carrier_id: UUID) -> None:
     """Done. A job that was queued again since the batch was closed gets another carrier."""
     batch_id = await session.scalar(select(Carrier.batch_id).where(Carrier.id == carrier_id))
@@ -171,19 +186,26 @@ async def lose(
     principal: Principal,
     carrier: Carriage,
     reason: str,
-    max_lost: int,
-) -> None:
+    max_lost: int | None,
+) -> set[UUID]:
     """Give up a carrier and put its unfinished jobs into a new one.
 
     A job that the QPU may have accepted keeps its state: the next carrier asks, and does not
     submit again. A job that has lost `max_lost` carriers fails with the reason, unless it may
     have run: then it is ambiguous. A batch that is left without a carrier is closed: a later
     job would wait in it for nobody.
+
+    `max_lost` None: the jobs have no part in it, and it counts for none. Returns the jobs that
+    were given up.
     """
     await batches.lock(session, carrier.batch_id)
     if not await _give_up(session, carrier.id, reason):
-        return
-    hopeless = await _count_loss(session, carrier.batch_id, max_lost)
+        return set()
+    hopeless = (
+        await _count_loss(session, carrier.batch_id, max_lost)
+        if max_lost is not None
+        else set[UUID]()
+    )
     why = f"Given up after {max_lost} carriers; the last one: {reason}"
     await events.move(
         session, principal, hopeless, JobState.AMBIGUOUS, reason=why, sources=[JobState.RUNNING]
@@ -193,7 +215,7 @@ async def lose(
     unfinished = await batches.unfinished(session, carrier.batch_id)
     if not unfinished:
         await batches.close(session, carrier.batch_id)
-        return
+        return hopeless
     await events.move(
         session,
         principal,
@@ -203,13 +225,22 @@ async def lose(
         sources=[JobState.PREPARING],
     )
     await replace(session, carrier.batch_id)
+    return hopeless
 
 
-async def _count_loss(session: AsyncSession, batch_id: UUID, max_lost: int) -> set[UUID]:
-    """One more for each unfinished job of the batch; those for which it was the last."""
+async def _count_loss(session: AsyncSession, batch_id: UUID, max_lost: int | None) -> set[UUID]:
+    """One more for each job that was begun, or for all if none was; for whom it was the last.
+
+    What kills carriers is among the jobs that they were at work on; those behind it in the batch
+    shall not fail with it.
+    """
+    if max_lost is None:
+        return set()
+    begun = await batches.begun(session, batch_id)
+    suspects = JobRow.id.in_(begun) if begun else JobRow.finished_at.is_(None)
     counted = await session.execute(
         update(JobRow)
-        .where(JobRow.batch_id == batch_id, JobRow.finished_at.is_(None))
+        .where(JobRow.batch_id == batch_id, suspects)
         .values(carriers_lost=JobRow.carriers_lost + 1)
         .returning(JobRow.id, JobRow.carriers_lost)
     )

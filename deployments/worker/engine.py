@@ -28,6 +28,7 @@ from qpuflow.deployments.worker.modules import NUMERICAL
 from qpuflow.domain.errors import QpuflowError, Unavailable
 from qpuflow.domain.principal import service
 from qpuflow.domain.settings import Settings
+from qpuflow.domain.steps import QpuRules
 from qpuflow.drivers.fork_servers import prefork
 from qpuflow.flows.admitting import admit_run
 from qpuflow.flows.claiming import Claims
@@ -91,7 +92,7 @@ class Engine:
         self._runs: dict[UUID, asyncio.Task[None]] = {}
         self._chores: set[asyncio.Future[None]] = set()
         self._flows: dict[UUID, tuple[float, Flow[..., Any]]] = {}
-        self._seats = 0
+        self._seats, self._rules = 0, QpuRules()
         self._sent: dict[UUID, float] = {}
         """Runs that the worker was told to start, and when: they have a seat."""
         self._look = asyncio.Event()
@@ -100,11 +101,11 @@ class Engine:
         run_id = order.flow_run_id
         match order.verb:
             case Verb.RUN if run_id is not None:
-                self._begin(run_id, self._ordered(run_id, order.run_as))
+                self._begin(run_id, self._ordered(run_id, order))
             case Verb.ADMIT if run_id is not None:
                 self.start(self._admit(run_id, order.run_as))
             case Verb.SEATS:
-                self._seats = order.seats
+                self._seats, self._rules = order.seats, order.rules
                 self._look.set()
             case Verb.CANCEL if run_id is not None and run_id in self._runs:
                 self.start(self._cancel(run_id))
@@ -136,7 +137,7 @@ class Engine:
         taken = await claims.take(self._seats - len(seated), seated)
         for run in taken.own:
             self._writer.write(line(Answer(news=News.BEGUN, flow_run_id=run.id)))
-            self._begin(run.id, self._execute(run))
+            self._begin(run.id, self._own(run))
         for run_id in taken.others:
             self._sent[run_id] = now
             self._writer.write(line(Answer(news=News.NEXT, flow_run_id=run_id)))
@@ -162,10 +163,14 @@ class Engine:
         self._sent.pop(run_id, None)
         self._runs[run_id] = asyncio.create_task(self._run(run_id, work), name=str(run_id))
 
-    async def _ordered(self, run_id: UUID, run_as: str | None) -> None:
+    async def _own(self, flow_run: FlowRun) -> None:
+        with acting_as(None, self._rules):
+            await self._execute(flow_run)
+
+    async def _ordered(self, run_id: UUID, order: Order) -> None:
         async with get_client() as client:
             flow_run = await client.read_flow_run(run_id)
-        with acting_as(run_as):
+        with acting_as(order.run_as, order.rules):
             await self._execute(flow_run)
 
     async def stop(self) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from qpuflow.deployments.worker.link import EngineLink
+from qpuflow.deployments.worker.messages import Order
+from qpuflow.domain.steps import QpuRules
 
 
 class Engines:
@@ -23,20 +25,26 @@ class Engines:
         self._retiring: set[EngineLink] = set()
         self._chores: set[asyncio.Task[None]] = set()
         self._renewing = False
-        self._seats = 0
+        self._offered = (0, QpuRules())
 
     @property
     def runs(self) -> int:
         """Flow runs that take a seat."""
-        return sum(link.runs for link in (self._current, *self._retiring))
+        return sum(link.runs for link in self._links)
 
-    async def run(
-        self, flow_run_id: UUID, run_as: str | None = None, renew_after: int | None = None
-    ) -> str | None:
-        """Execute a flow run. What broke, or None when Prefect knows its state."""
-        link = self._current
+    @property
+    def _links(self) -> tuple[EngineLink, ...]:
+        return (self._current, *self._retiring)
+
+    async def start(self) -> None:
+        """Return when a run could begin at once."""
+        await self._current.start()
+
+    async def run(self, order: Order, renew_after: int | None = None) -> str | None:
+        """Execute the order's flow run. What broke, or None when Prefect knows its state."""
+        link = next((one for one in self._links if one.has(order.flow_run_id)), self._current)
         self.renew_if_due(renew_after, link.runs_begun + 1)
-        return await link.run(flow_run_id, run_as)
+        return await link.run(order)
 
     def renew_if_due(self, renew_after: int | None, begun: int | None = None) -> None:
         """Have a new engine take over from one that has begun so many runs."""
@@ -49,21 +57,20 @@ class Engines:
         """Have a run become a job. When it may start, the worker is told."""
         await self._current.admit(flow_run_id, run_as)
 
-    def offer(self, seats: int) -> None:
-        """How many flow runs there may be at once."""
-        self._seats = seats
-        self._current.offer(seats)
+    def offer(self, seats: int, rules: QpuRules) -> None:
+        """How many flow runs there may be at once, and by which rules the ledger's own run."""
+        self._offered = seats, rules
+        self._current.offer(seats, rules)
 
     def cancel(self, flow_run_id: UUID) -> bool:
         """False: the run is not here."""
-        return any(link.cancel(flow_run_id) for link in (self._current, *self._retiring))
+        return any(link.cancel(flow_run_id) for link in self._links)
 
     async def take_back(self) -> None:
         await self._current.take_back()
 
     async def stop(self) -> None:
-        links = (self._current, *self._retiring)
-        await asyncio.gather(*(link.stop() for link in links))
+        await asyncio.gather(*(link.stop() for link in self._links))
         for chore in self._chores:
             chore.cancel()
 
@@ -72,7 +79,7 @@ class Engines:
         try:
             await new.start()
             self._current = new
-            new.offer(self._seats)
+            new.offer(*self._offered)
         finally:
             self._renewing = False
         self._retiring.add(old)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from qpuflow.deployments.worker.messages import Answer, News, Order, Verb, line
 from qpuflow.domain.errors import Unavailable
+from qpuflow.domain.steps import QpuRules
 from qpuflow.drivers.forked import ForkedPool
 
 Ended = asyncio.Future[str | None]
@@ -37,7 +38,7 @@ class EngineLink:
         self._work_pool = work_pool
         self._began = began
         self._is_next = is_next
-        self._seats = 0
+        self._offered = (0, QpuRules())
         self._process: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: dict[UUID, asyncio.Future[str | None]] = {}
@@ -57,12 +58,23 @@ class EngineLink:
             if self._process is None or self._process.done():
                 await self._start()
 
-    async def run(self, flow_run_id: UUID, run_as: str | None = None) -> str | None:
-        """Execute a flow run. What broke, or None when Prefect knows its state."""
-        await self.start()
-        ended = self._await(flow_run_id)
-        self._send(Order(verb=Verb.RUN, flow_run_id=flow_run_id, run_as=run_as))
-        return await ended
+    async def run(self, order: Order) -> str | None:
+        """Execute the order's flow run. What broke, or None when Prefect knows its state."""
+        assert order.flow_run_id is not None
+        if (same := self._waiting.get(order.flow_run_id)) is not None:
+            # Offered again while it waited for this engine: it is not to run twice.
+            return await asyncio.shield(same)
+        ended = self._await(order.flow_run_id)
+        try:
+            await self.start()
+            self._send(order)
+            return await ended
+        finally:
+            if not ended.done():
+                ended.set_result(DIED)
+
+    def has(self, flow_run_id: UUID | None) -> bool:
+        return flow_run_id in self._waiting
 
     def _await(self, flow_run_id: UUID) -> Ended:
         ended: Ended = asyncio.get_running_loop().create_future()
@@ -75,15 +87,19 @@ class EngineLink:
         await self.start()
         self._send(Order(verb=Verb.ADMIT, flow_run_id=flow_run_id, run_as=run_as))
 
-    def offer(self, seats: int) -> None:
-        """What the engine may have at once, from now on."""
-        if seats != self._seats and self._process is not None and not self._process.done():
-            self._send(Order(verb=Verb.SEATS, seats=seats))
-        self._seats = seats
+    def offer(self, seats: int, rules: QpuRules) -> None:
+        """What the engine may have at once, and by which rules, from now on."""
+        is_new, self._offered = (seats, rules) != self._offered, (seats, rules)
+        if is_new and self._process is not None and not self._process.done():
+            self._send_offer()
+
+    def _send_offer(self) -> None:
+        seats, rules = self._offered
+        self._send(Order(verb=Verb.SEATS, seats=seats, rules=rules))
 
     def cancel(self, flow_run_id: UUID) -> bool:
         """False: the run is not here."""
-        if flow_run_id not in self._waiting:
+        if not self.has(flow_run_id):
             return False
         self._send(Order(verb=Verb.CANCEL, flow_run_id=flow_run_id))
         return True
@@ -128,7 +144,7 @@ class EngineLink:
                 raise Unavailable("The engine ended before it began", remedy="See its log.")
             reader, self._writer = connected.result()
             self._process = asyncio.create_task(self._attend(process, reader))
-            self._send(Order(verb=Verb.SEATS, seats=self._seats))
+            self._send_offer()
         finally:
             server.close()
             shutil.rmtree(folder, ignore_errors=True)

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from qpuflow.domain.steps import QpuRules
+
 
 class Verb(StrEnum):
     RUN = "run"
@@ -29,6 +31,7 @@ class Order(BaseModel):
     flow_run_id: UUID | None = None
     run_as: str | None = None
     seats: int = 0
+    rules: QpuRules = QpuRules()
 
 
 class News(StrEnum):

@@ -32,8 +32,10 @@ from pydantic import Field
 from qpuflow.deployments.stack.plan import WORKER_TYPE
 from qpuflow.deployments.worker.engines import Engines
 from qpuflow.deployments.worker.link import Ended, EngineLink
+from qpuflow.deployments.worker.messages import Order, Verb
 from qpuflow.deployments.worker.modules import PRELOAD
 from qpuflow.deployments.worker.scheduled import ScheduledRuns
+from qpuflow.domain.steps import QpuRules
 from qpuflow.drivers.forked import ForkedPool
 from qpuflow.flows.holders import this_process
 
@@ -49,6 +51,7 @@ class QpuJobConfiguration(BaseJobConfiguration):
     run_as: str | None = Field(default=None)
     seats: int = Field(default=4)
     recycle_after_runs: int | None = Field(default=1000)
+    rules: QpuRules = Field(default_factory=QpuRules)
 
 
 class QpuVariables(BaseVariables):
@@ -70,6 +73,12 @@ class QpuVariables(BaseVariables):
         title="Recycle after runs",
         description="After so many flow runs a new engine takes over and the old one ends what "
         "it has begun. Empty: never.",
+    )
+    rules: QpuRules = Field(
+        default_factory=QpuRules,
+        title="Rules",
+        description="Attempts, delays and time-outs where this QPU, or this deployment, has "
+        "others than the installation.",
     )
 
 
@@ -114,6 +123,12 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
             self._runs_task_group.cancel_scope.cancel()
         await super().teardown(*exc_info)
 
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Claims nothing that could not begin at once: another worker may be quicker."""
+        await self._engines.start()
+        self._engines.offer(self._seats(), self._variables().rules)
+        return await super().get_and_submit_flow_runs()
+
     async def run(
         self,
         flow_run: FlowRun,
@@ -123,16 +138,16 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
         if task_status is not None:
             # Says whose claim it is, for whoever finds the run after this process died.
             task_status.started(this_process())  # pyright: ignore[reportArgumentType]  kept as text
-        broke = await self._engines.run(
-            flow_run.id, configuration.run_as, configuration.recycle_after_runs
+        order = Order(
+            verb=Verb.RUN,
+            flow_run_id=flow_run.id,
+            run_as=configuration.run_as,
+            rules=configuration.rules,
         )
+        broke = await self._engines.run(order, configuration.recycle_after_runs)
         await self._see_off(flow_run.id, broke)
         identifier = f"{socket.gethostname()}:{os.getpid()}"
         return QpuWorkerResult(identifier=identifier, status_code=0)
-
-    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        self._engines.offer(self._seats())
-        return await super().get_and_submit_flow_runs()
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         """What may start now, as far as there are seats.

@@ -190,6 +190,48 @@ async def test_after_too_many_carriers_the_jobs_fail_with_the_reason(ledger: Led
     assert job.reason == "Given up after 3 carriers; the last one: it was killed"
 
 
+async def test_what_waits_behind_a_job_that_kills_its_carriers_does_not_fail_with_it(
+    ledger: Ledger,
+) -> None:
+    poison, innocent = [await submit(ledger) for _ in range(2)]
+    for _ in range(3):
+        carrier_id = await begin(ledger, poison.batch_id)
+        await take(ledger, poison.batch_id, 1)
+        await lose(ledger, carrier_id, limit=3)
+    assert (await job_of(ledger, poison.job_id)).state is JobState.FAILED
+    assert (await job_of(ledger, innocent.job_id)).state is JobState.QUEUED
+    lost = "SELECT carriers_lost FROM jobs WHERE id = :id"
+    assert await scalar(ledger, lost, id=innocent.job_id) == 0
+
+
+async def test_a_worker_that_stops_costs_no_job_a_carrier(ledger: Ledger) -> None:
+    accepted = await submit(ledger)
+    for _ in range(3):
+        carrier_id = await begin(ledger, accepted.batch_id)
+        await take(ledger, accepted.batch_id)
+        async with ledger.begin() as session:
+            carriage = await carriers.find(session, carrier_id)
+            assert await carriers.lose(session, CARRIER, carriage, "it stopped", None) == set()
+    assert await scalar(ledger, "SELECT carriers_lost FROM jobs") == 0
+    assert await rows(ledger, CURRENT) == [(4, "pending", None)]
+
+
+async def test_a_carrier_at_rest_is_missed_by_nobody_and_goes_on_as_the_same(
+    ledger: Ledger,
+) -> None:
+    accepted = await submit(ledger)
+    run = uuid4()
+    async with ledger.begin() as session:
+        carrier_id = await carriers.begin(session, accepted.batch_id, run, "here:1")
+        assert await leases.acquire(session, QPU, carrier_id, 60)
+    async with ledger.begin() as session:
+        await carriers.rest(session, carrier_id)
+    async with ledger.begin() as session:
+        assert await carriers.silent(session, 0) == set()
+        assert await leases.held(session, QPU) == []
+        assert await carriers.begin(session, accepted.batch_id, run, "there:2") == carrier_id
+
+
 @pytest.mark.parametrize("limit", [1, 5])
 async def test_a_batch_left_without_a_carrier_accepts_no_job(ledger: Ledger, limit: int) -> None:
     """Given up at the limit, or lost with nothing left to do."""

@@ -228,6 +228,48 @@ async def test_cancelling_a_run_cancels_its_current_job_and_the_rest_travels_on(
     assert not await stack.rows("SELECT 1 FROM charges WHERE job_id = $1", UUID(current))
 
 
+async def test_a_job_under_which_too_many_carriers_died_fails_and_says_so(
+    stack: Installation,
+) -> None:
+    job, run = await running(stack, "poisoner", 5000)
+    await stack.rows("UPDATE jobs SET carriers_lost = 4 WHERE id = $1", UUID(job))
+    await kill_holder(stack, "")
+    (state,) = await finished(stack, [job])
+    assert state == (
+        "failed: Given up after 5 carriers; the last one: "
+        "its flow run ended Crashed: The engine died under it"
+    )
+
+    async def dead_letter() -> bool:
+        return (await stack.flow_run(run))["state_name"] == "DeadLetter"
+
+    await eventually(dead_letter, "the run does not say so", 30)
+    assert job[:8] in (await stack.flow_run(run))["state"]["message"]
+    assert not await stack.rows("SELECT 1 FROM charges WHERE job_id = $1", UUID(job))
+
+
+async def test_suspending_a_run_keeps_its_jobs_until_it_is_resumed(stack: Installation) -> None:
+    job, run = await running(stack, "suspender", 3000)
+    state = {
+        "type": "PAUSED",
+        "name": "Suspended",
+        "state_details": {"pause_reschedule": True},
+    }
+    await stack.prefect("POST", f"/flow_runs/{run}/set_state", {"state": state})
+
+    async def at_rest() -> bool:
+        query = "SELECT holder IS NULL FROM carriers WHERE flow_run_id = $1 AND state = 'live'"
+        return bool(await stack.value(query, UUID(run)))
+
+    await eventually(at_rest, "it does not leave", 30)
+    await stack.reap()
+    assert (await stack.flow_run(run))["state_name"] == "Suspended"
+    await stack.prefect("POST", f"/flow_runs/{run}/resume")
+    assert await finished(stack, [job]) == ["completed"]
+    await charged_once(stack, [job])
+    assert (await stack.ended(run))["state_type"] == "COMPLETED"
+
+
 async def test_deleting_a_run_carries_its_jobs_in_another(stack: Installation) -> None:
     job, run = await running(stack, "deleter", 3000)
     await stack.prefect("DELETE", f"/flow_runs/{run}")

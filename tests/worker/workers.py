@@ -37,6 +37,7 @@ class Site:
     stack: Installation
     folder: Path
     pool: str
+    tags: tuple[str, ...] = ("qpuflow",)
     _deployed: dict[str, str] = field(default_factory=dict[str, str])
 
     async def create(self, **variables: object) -> None:
@@ -57,7 +58,7 @@ class Site:
                 "entrypoint": f"contract_flows:{flow}",
                 "work_pool_name": self.pool,
                 "enforce_parameter_schema": False,
-                "tags": ["qpuflow"],
+                "tags": self.tags,
             }
             made = await self.stack.prefect("POST", "/deployments/", body)
             self._deployed[flow] = made["id"]

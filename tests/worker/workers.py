@@ -19,7 +19,14 @@ import psutil
 from qpuflow.deployments.worker.worker import QpuWorker
 from tests.system.installation import Installation, eventually
 
-START = "import sys; from prefect.cli import app; sys.argv[0] = 'prefect'; app()"
+START = """
+import signal, sys
+from prefect.cli import app
+# Whatever started the tests: from a script's background a process ignores it, and never stops.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv[0] = "prefect"
+app()
+"""
 FLOWS = Path(__file__).with_name("contract_flows.py")
 STACK_WORKER = {
     "PREFECT_WORKER_QUERY_SECONDS": "5",
@@ -27,6 +34,7 @@ STACK_WORKER = {
 }
 """As `qpuflow up` sets them."""
 
+STOP_SECONDS = 30.0
 _numbers = count(1)
 
 
@@ -97,7 +105,11 @@ class Site:
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
-                await process.wait()
+                try:
+                    await asyncio.wait_for(process.wait(), STOP_SECONDS)
+                except TimeoutError:
+                    process.kill()
+                    await process.wait()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC
 from functools import partial
 from typing import Any, Self, cast
 from uuid import UUID
@@ -21,9 +20,8 @@ from prefect.runtime import flow_run
 
 from qpuflow.domain.job import Job
 from qpuflow.domain.pictures import job_markdown
-from qpuflow.domain.policy import Wait
 from qpuflow.domain.result import counts_of
-from qpuflow.flows.outbox import run_name
+from qpuflow.flows.outbox import run_name, wait_note
 from qpuflow.ledger import arbiter, batches
 from qpuflow.ledger.dataset_codec import decode
 from qpuflow.tasks.work import Carrying, Chunk, Work
@@ -122,16 +120,11 @@ class Board:
             return
         async with self._carrying.ledger.begin() as session:
             rules = self._carrying.settings.policy
-            wait = await arbiter.forecast_batch(session, rules, self._carrying.batch_id)
-        note = _note(wait) if wait else DONE
+            wait = await arbiter.forecast_lane(session, rules, self._carrying.batch_id)
+        note = wait_note(wait) if wait else DONE
         if note != self._note:
             self._note = note
             await aupdate_progress_artifact(self._progress, self._percent(), note)
-
-
-def _note(wait: Wait) -> str:
-    when = f"{wait.until.astimezone(UTC):%Y-%m-%d %H:%M UTC}" if wait.until else "nobody can tell"
-    return f"Waits: {wait.reason}. Expected start: {when}"
 
 
 async def _picture(work: Work) -> None:

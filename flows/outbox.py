@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Scheduled
 
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
+from qpuflow.domain.policy import Wait
 from qpuflow.ledger import carriers
 from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.database import Ledger
@@ -44,9 +46,16 @@ def is_ledgers(run: FlowRun) -> bool:
     return (run.idempotency_key or "").startswith(CARRIER_KEY)
 
 
-def queued() -> State[Any]:
+def queued(wait: Wait | None = None) -> State[Any]:
     """Scheduled, for the ledger to say when."""
-    return Scheduled(name=QUEUED, message="It waits for its turn; see `qpuflow status`")
+    note = wait_note(wait) if wait else "It waits for its turn; see `qpuflow status`"
+    return Scheduled(name=QUEUED, message=note)
+
+
+def wait_note(wait: Wait) -> str:
+    """What a person reads on a run that waits."""
+    when = f"{wait.until.astimezone(UTC):%Y-%m-%d %H:%M UTC}" if wait.until else "nobody can tell"
+    return f"Waits: {wait.reason}. Expected start: {when}"
 
 
 async def create_run(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import ColumnElement, bindparam, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.booking import BookingState
@@ -340,14 +340,21 @@ async def forecast(session: AsyncSession, rules: PolicyRules, job_id: UUID) -> W
 
 
 async def forecast_batch(session: AsyncSession, rules: PolicyRules, batch_id: UUID) -> Wait | None:
+    """The same of the batch's oldest job that waits for its carrier or for a lane."""
+    waits = or_(JobRow.state == JobState.QUEUED.value, JobRow.asks_since.is_not(None))
+    return await _forecast_first(session, rules, batch_id, waits)
+
+
+async def forecast_lane(session: AsyncSession, rules: PolicyRules, batch_id: UUID) -> Wait | None:
     """The same of the batch's oldest job that asks for a lane; None if none asks."""
-    oldest = (
-        select(JobRow.id)
-        .where(JobRow.batch_id == batch_id, JobRow.asks_since.is_not(None))
-        .order_by(JobRow.number)
-        .limit(1)
-    )
-    job_id = await session.scalar(oldest)
+    return await _forecast_first(session, rules, batch_id, JobRow.asks_since.is_not(None))
+
+
+async def _forecast_first(
+    session: AsyncSession, rules: PolicyRules, batch_id: UUID, which: ColumnElement[bool]
+) -> Wait | None:
+    oldest = select(JobRow.id).where(JobRow.batch_id == batch_id, which)
+    job_id = await session.scalar(oldest.order_by(JobRow.number).limit(1))
     return await forecast(session, rules, job_id) if job_id is not None else None
 
 

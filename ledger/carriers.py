@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 from sqlalchemy import func, select, text, update
@@ -58,6 +59,19 @@ async def created(session: AsyncSession, carrier_id: UUID, flow_run_id: UUID) ->
 async def live(session: AsyncSession) -> list[Carriage]:
     query = _carriages().where(Carrier.state == CarrierState.LIVE.value)
     return [_value(*row) for row in (await session.execute(query)).tuples()]
+
+
+async def without_seat(
+    session: AsyncSession, qpu: str, waited: timedelta, limit: int
+) -> list[Carriage]:
+    """Those of one QPU that nobody has begun for so long, oldest first."""
+    query = _carriages().where(
+        Carrier.state.in_([CarrierState.LIVE.value, CarrierState.PENDING.value]),
+        Carrier.holder.is_(None),
+        Carrier.created_at < func.now() - waited,
+        Batch.qpu == qpu,
+    )
+    return [_value(*row) for row in (await session.execute(query.limit(limit))).tuples()]
 
 
 async def find(session: AsyncSession, carrier_id: UUID) -> Carriage:
@@ -201,11 +215,7 @@ async def lose(
     await batches.lock(session, carrier.batch_id)
     if not await _give_up(session, carrier.id, reason):
         return set()
-    hopeless = (
-        await _count_loss(session, carrier.batch_id, max_lost)
-        if max_lost is not None
-        else set[UUID]()
-    )
+    hopeless = await _count_loss(session, carrier.batch_id, max_lost)
     why = f"Given up after {max_lost} carriers; the last one: {reason}"
     await events.move(
         session, principal, hopeless, JobState.AMBIGUOUS, reason=why, sources=[JobState.RUNNING]

@@ -35,6 +35,7 @@ from qpuflow.flows.claiming import Claims
 from qpuflow.flows.outbox import prefect_client, queued
 from qpuflow.flows.reap import take_back
 from qpuflow.flows.resources import Resources, acting_as, keep_resources
+from qpuflow.flows.waiting_list import WaitingList
 from qpuflow.ledger import batches, jobs
 from qpuflow.ledger.signals import Channel, within
 
@@ -119,10 +120,12 @@ class Engine:
     async def fill_seats(self) -> None:
         """Start what the ledger puts first on the QPU, until this engine is to end."""
         claims = Claims(self._shared, self._qpu)
+        waiting_list = WaitingList(self._shared, self._qpu)
         with self._shared.ledger.ears.listen(Channel.OUTBOX, self._qpu) as self._look:
             while not self._shared.draining.is_set():
                 try:
                     if not await self._fill(claims):
+                        await waiting_list.show()
                         await within(self._look, LOOK_FOR_WORK_SECONDS)
                 except QpuflowError as error:
                     _log.warning("Nothing started: %s", error)

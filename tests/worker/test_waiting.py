@@ -6,34 +6,72 @@ from typing import Any
 
 from tests.examples.expectations import EXAMPLES
 from tests.system.installation import Installation, eventually
+from tests.system.test_kills import running
 
 QPU = "aer-heavyhex"
+CARRIED = """
+    SELECT c.flow_run_id FROM carriers c JOIN jobs j USING (batch_id)
+    WHERE j.id = $1 AND c.flow_run_id IS NOT NULL
+"""
 
 
-async def test_a_run_that_waits_for_its_qpu_says_why_beside_its_progress(
-    stack: Installation,
-) -> None:
+async def submitted(stack: Installation, qpu: str) -> str:
+    return (await stack.run("submit", EXAMPLES / "bell.qasm", "--qpu", qpu)).stdout.strip()
+
+
+async def run_of(stack: Installation, job: str) -> str:
+    async def run() -> list[dict[str, Any]]:
+        return await stack.rows(CARRIED, job)
+
+    (row,) = await eventually(run, "no run carries it", 30)
+    return str(row["flow_run_id"])
+
+
+async def test_a_run_that_cannot_start_yet_is_there_and_says_why(stack: Installation) -> None:
     booking = (await stack.run("--operator", "maintenance", QPU, "now", "+1h", "--json")).json
-    job = (await stack.run("submit", EXAMPLES / "bell.qasm", "--qpu", QPU)).stdout.strip()
-
-    async def run() -> Any:
-        query = "SELECT c.flow_run_id FROM carriers c JOIN jobs j USING (batch_id) WHERE j.id = $1"
-        return await stack.value(query, job)
-
-    flow_run = str(await eventually(run, "no run carries it", 30))
-
-    async def note() -> str | None:
-        shown = [one["description"] for one in await stack.artifacts(flow_run)]
-        return next((words for words in shown if words and words.startswith("Waits")), None)
-
-    words = await eventually(note, "the run does not say why it waits", 60)
+    job = await submitted(stack, QPU)
+    state = (await stack.flow_run(await run_of(stack, job)))["state"]
     ends = booking["ends_at"][:16].replace("T", " ")
-    assert "in maintenance until" in words
-    assert f"Expected start: {ends} UTC" in words
+    assert state["name"] == "Queued"
+    assert "in maintenance until" in state["message"]
+    assert f"Expected start: {ends} UTC" in state["message"]
     assert (await stack.run("--operator", "release", booking["id"])).code == 0
     assert (await stack.run("result", job, "--wait")).code == 0
 
+
+async def test_what_a_waiting_run_says_is_kept_up_to_date(stack: Installation) -> None:
+    assert (await stack.run("--operator", "pause", QPU, "Cabling")).code == 0
+    job = await submitted(stack, QPU)
+    run = await run_of(stack, job)
+    assert "Cabling" in (await stack.flow_run(run))["state"]["message"]
+    assert (await stack.run("--operator", "pause", QPU, "Warming up")).code == 0
+
+    async def says_so() -> bool:
+        return "Warming up" in (await stack.flow_run(run))["state"]["message"]
+
+    await eventually(says_so, "the run still tells the old reason", 60)
+    assert (await stack.run("--operator", "resume", QPU)).code == 0
+    assert (await stack.run("result", job, "--wait")).code == 0
+
+
+async def test_a_run_that_waits_for_a_lane_says_so_beside_its_progress(
+    stack: Installation,
+) -> None:
+    long_ones = [(await running(stack, user, 60_000))[0] for user in ("first", "second")]
+    job = await submitted(stack, "aer")
+    run = await run_of(stack, job)
+
+    async def notes() -> list[str]:
+        shown = [one["description"] for one in await stack.artifacts(run)]
+        return [words for words in shown if words and words.startswith("Waits: ")]
+
+    (words,) = await eventually(notes, "the run does not say why it waits", 30)
+    assert "Expected start: " in words
+    for one in long_ones:
+        assert (await stack.run("--operator", "cancel", one)).code == 0
+    assert (await stack.run("result", job, "--wait")).code == 0
+
     async def forgotten() -> bool:
-        return "Jobs done" in [one["description"] for one in await stack.artifacts(flow_run)]
+        return "Jobs done" in [one["description"] for one in await stack.artifacts(run)]
 
     await eventually(forgotten, "it says that it waits when it does not", 15)

@@ -1,0 +1,75 @@
+"""Runs that wait for a seat, as people see them in Prefect: why, and until when."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
+
+from qpuflow.flows.outbox import QUEUED, create_run, prefect_client, queued
+from qpuflow.flows.resources import Resources
+from qpuflow.ledger import arbiter, carriers
+from qpuflow.ledger.carriers import Carriage
+
+UNSEEN = timedelta(seconds=2)
+"""Runs that start as soon as this are not shown to wait."""
+BETWEEN_SECONDS = 2.0
+"""One note in so long: it costs time that starting runs comes first to."""
+STANDS_SECONDS = 30.0
+"""After which a note is looked at again."""
+LISTED = 100
+"""The oldest so many of a QPU are kept up to date."""
+
+
+class WaitingList:
+    """That of one QPU. A run that starts leaves it."""
+
+    def __init__(self, shared: Resources, qpu: str) -> None:
+        self._shared = shared
+        self._qpu = qpu
+        self._noted: dict[UUID, tuple[float, str]] = {}
+        """When each carrier was looked at, and what its run says."""
+        self._rests_until = 0.0
+
+    async def show(self) -> None:
+        """Say of the run looked at longest ago why it waits; create it if it is missing."""
+        if time.monotonic() < self._rests_until:
+            return
+        self._rests_until = time.monotonic() + BETWEEN_SECONDS
+        async with self._shared.ledger.begin() as session:
+            waiting = await carriers.without_seat(session, self._qpu, UNSEEN, LISTED)
+        self._noted = {c.id: self._noted[c.id] for c in waiting if c.id in self._noted}
+        if waiting and self._age(carriage := max(waiting, key=self._age)) > STANDS_SECONDS:
+            async with prefect_client() as client:
+                await self._note(client, carriage)
+
+    def _age(self, carriage: Carriage) -> float:
+        noted = self._noted.get(carriage.id)
+        return time.monotonic() - noted[0] if noted else float("inf")
+
+    async def _note(self, client: PrefectClient, carriage: Carriage) -> None:
+        rules = self._shared.settings.policy
+        async with self._shared.ledger.begin() as session:
+            wait = await arbiter.forecast_batch(session, rules, carriage.batch_id)
+        state = queued(wait)
+        known = self._noted.get(carriage.id)
+        self._noted[carriage.id] = time.monotonic(), str(state.message)
+        if carriage.flow_run_id is None:
+            await create_run(self._shared.ledger, client, carriage, state)
+        elif known is None or known[1] != state.message:
+            await _say(client, carriage.flow_run_id, state)
+
+
+async def _say(client: PrefectClient, run_id: UUID, state: State[Any]) -> None:
+    """Unless somebody has begun it meanwhile."""
+    try:
+        run = await client.read_flow_run(run_id)
+        if run.state is not None and run.state.name == QUEUED:
+            await client.set_flow_run_state(run_id, state)
+    except ObjectNotFound:
+        return

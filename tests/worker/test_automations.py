@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from prefect.automations import Automation
@@ -25,7 +25,9 @@ LATER = timedelta(hours=1)
 PATIENT = Watch(silent=LATER, unstarted=LATER, endless=LATER, starts=2)
 FIRES_SECONDS = 60.0
 
-Watched = Callable[[Watch], Coroutine[Any, Any, Site]]
+
+class Watched(Protocol):
+    def __call__(self, how: Watch, *, started_again: bool = False) -> Coroutine[Any, Any, Site]: ...
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -39,9 +41,10 @@ async def watched(new_site: Callable[[], Site]) -> AsyncGenerator[Watched]:
     """A site of its own, and automations for its runs that are gone after the test."""
     made: list[Automation] = []
 
-    async def watch(how: Watch) -> Site:
+    async def watch(how: Watch, *, started_again: bool = False) -> Site:
         site = new_site()
-        tag, again = site.tags = (f"{site.pool}-watched", f"{site.pool}-again")
+        tag, again = f"{site.pool}-watched", f"{site.pool}-again"
+        site.tags = (tag, again) if started_again else (tag,)
         await site.create()
         made.extend(automations.declared(replace(how, tag=tag, started_again_tag=again), tag))
         await automations.apply(made)
@@ -93,7 +96,7 @@ async def test_a_run_that_was_claimed_and_never_started_is_offered_again(
 
 
 async def test_a_run_that_does_not_end_crashes(watched: Watched) -> None:
-    site = await watched(replace(PATIENT, endless=SOON, starts=1))
+    site = await watched(replace(PATIENT, endless=SOON, starts=1), started_again=True)
     async with site.worker():
         run = await site.start("waits_for", file="/never")
         await run.begun()
@@ -107,7 +110,7 @@ async def test_a_run_that_does_not_end_crashes(watched: Watched) -> None:
 async def test_a_run_that_crashes_is_started_again_until_it_is_given_up(
     watched: Watched,
 ) -> None:
-    site = await watched(PATIENT)
+    site = await watched(PATIENT, started_again=True)
     async with site.worker():
         run = await site.start("exits")
         state = await run.becomes("DeadLetter", FIRES_SECONDS)

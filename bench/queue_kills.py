@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 from collections.abc import Generator, Sequence
-from pathlib import Path
 from uuid import UUID
 
 import psutil
@@ -16,20 +14,19 @@ from bench.figures import Figure
 from bench.installation import BELL, Installation, all_ended, family, request, worker
 from qpuflow.blocks import PluginQpu
 from qpuflow.client.connection import Connection, connect
-from tests.tasks.journalled import NAME, JournalledQpu
+from tests.tasks.journalled import NAME, JournalledQpu, package
 
 JOBS = 1_500
 KILLED_AT = (0.2, 0.5, 0.8)
 """Shares of the jobs that have ended when the worker is killed."""
-ROOT = Path(__file__).parents[1]
 
 
 async def executions(installation: Installation) -> list[Figure]:
     journal = installation.settings.root / "journal"
-    path = str(_package(installation.settings.root / "site"))
-    with _importable(path):
+    site = installation.settings.root / "site"
+    paths = package(site)
+    with _importable(str(site)):
         await installation.add_qpu(NAME, PluginQpu(kind=NAME, settings={"journal": str(journal)}))
-    paths = os.pathsep.join([path, str(ROOT)])
     async with connect(installation.acting_as("careful")) as connection:
         one = request(BELL, 10, NAME)
         jobs = [one.model_copy(update={"key": f"journalled-{i}"}) for i in range(JOBS)]
@@ -46,16 +43,6 @@ async def executions(installation: Installation) -> list[Figure]:
     return [
         Figure("executions_of_1500", len(JournalledQpu(journal).executions()), "", f"== {JOBS}")
     ]
-
-
-def _package(site: Path) -> Path:
-    """What an installed package with this driver would leave."""
-    about = site / "journalled-1.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: journalled\nVersion: 1\n")
-    entry = f"[qpuflow.drivers]\n{NAME} = bench.journal:driver\n"
-    (about / "entry_points.txt").write_text(entry)
-    return site
 
 
 @contextlib.contextmanager

@@ -248,28 +248,6 @@ async def test_a_job_under_which_too_many_carriers_died_fails_and_says_so(
     assert not await stack.rows("SELECT 1 FROM charges WHERE job_id = $1", UUID(job))
 
 
-async def test_suspending_a_run_keeps_its_jobs_until_it_is_resumed(stack: Installation) -> None:
-    job, run = await running(stack, "suspender", 3000)
-    state = {
-        "type": "PAUSED",
-        "name": "Suspended",
-        "state_details": {"pause_reschedule": True},
-    }
-    await stack.prefect("POST", f"/flow_runs/{run}/set_state", {"state": state})
-
-    async def at_rest() -> bool:
-        query = "SELECT holder IS NULL FROM carriers WHERE flow_run_id = $1 AND state = 'live'"
-        return bool(await stack.value(query, UUID(run)))
-
-    await eventually(at_rest, "it does not leave", 30)
-    await stack.reap()
-    assert (await stack.flow_run(run))["state_name"] == "Suspended"
-    await stack.prefect("POST", f"/flow_runs/{run}/resume")
-    assert await finished(stack, [job]) == ["completed"]
-    await charged_once(stack, [job])
-    assert (await stack.ended(run))["state_type"] == "COMPLETED"
-
-
 async def test_deleting_a_run_carries_its_jobs_in_another(stack: Installation) -> None:
     job, run = await running(stack, "deleter", 3000)
     await stack.prefect("DELETE", f"/flow_runs/{run}")

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
-import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import pytest
 from qpuflow.deployments.stack import postgres
 from tests.drivers.test_loading import install
 from tests.system.installation import Installation, eventually
+from tests.system.own_worker import OwnWorker
 
 TOKEN = "tok-Zm9yLXlvdXItZXllcy1vbmx5"
 TOSS = 'OPENQASM 3.0; include "stdgates.inc"; qubit q; bit c; h q; c = measure q;'
@@ -53,37 +51,18 @@ async def plugged(
     registered = await stack.run("register", "plugin-qpu/coin", environment=environment)
     assert registered.code == 0, registered
     log = folder / "worker.log"
-    async with _worker(stack, registered.stdout, prefect, log):
-        said = "".join((saved.stdout, saved.stderr, registered.stdout, registered.stderr))
-        yield Plugged(stack, site, said, log)
+    worker = OwnWorker(stack, _worker_command(registered.stdout), environment, log)
+    await worker.start()
+    said = "".join((saved.stdout, saved.stderr, registered.stdout, registered.stderr))
+    yield Plugged(stack, site, said, log)
+    await worker.stop()
 
 
-@asynccontextmanager
-async def _worker(
-    stack: Installation, advice: str, environment: dict[str, str], log: Path
-) -> AsyncGenerator[None]:
-    """Started as `qpuflow register` says."""
+def _worker_command(advice: str) -> list[str]:
+    """The worker's, as `qpuflow register` says it."""
     command = next(line.split() for line in advice.splitlines() if "worker start" in line)
     assert command[0] == "prefect"
-    code = "import sys; from prefect.cli import app; sys.argv[0] = 'prefect'; app()"
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", code, *command[1:]),
-            env={
-                **os.environ,
-                **stack.environment,
-                "QPUFLOW_HOME": str(stack.home),
-                **environment,
-            },
-            cwd=log.parent,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        await process.wait()
+    return command[1:]
 
 
 async def test_a_job_runs_on_it_and_is_charged_what_it_says(plugged: Plugged) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from enum import Enum, auto
@@ -22,6 +24,7 @@ from qpuflow.domain.result import dataset_of
 from qpuflow.drivers.base import Outcome, RemoteState, RemoteStatus, Ticket, Usage
 
 NAME = "journalled"
+ROOT = Path(__file__).parents[2]
 
 
 class Crash(BaseException):
@@ -62,6 +65,8 @@ class JournalledQpu:
         """What others do while it takes a job."""
         self.estimates = 0.5
         """Seconds that it expects any job to take."""
+        self.takes = 0.0
+        """Seconds that it does take: one after the other, whoever watches."""
         self._cancelled: dict[str, asyncio.Event] = {}
 
     @property
@@ -111,9 +116,12 @@ class JournalledQpu:
     def _accept(
         self, executables: Sequence[Executable], shots: int, token: str, mischief: Mischief | None
     ) -> Ticket:
+        before = self.executions()
+        idle_from = before[-1]["ends_at"] if before else 0.0
         entry: dict[str, Any] = {
             "token": token,
-            "id": f"run-{len(self.executions())}",
+            "id": f"run-{len(before)}",
+            "ends_at": max(time.time(), idle_from) + self.takes,
             "programs": [executable.name for executable in executables],
             "shots": shots,
             "mischief": mischief.name if mischief else None,
@@ -138,7 +146,9 @@ class JournalledQpu:
             self.unavailable_watches -= 1
             raise Unavailable("The link is down")
         yield RemoteStatus(RemoteState.RUNNING)
-        match self._entry(ticket)["mischief"]:
+        entry = self._entry(ticket)
+        await asyncio.sleep(entry["ends_at"] - time.time())
+        match entry["mischief"]:
             case "HANG":
                 await self._cancellation(ticket).wait()
                 yield RemoteStatus(RemoteState.CANCELLED, "Cancelled on the QPU")
@@ -155,7 +165,7 @@ class JournalledQpu:
             dataset_of(Executable(name, b"", ()), entry["shots"], [{"0": entry["shots"]}])
             for name in entry["programs"]
         )
-        return Outcome(datasets, Usage(seconds=0.5))
+        return Outcome(datasets, Usage(seconds=self.takes or 0.5))
 
     async def cancel(self, ticket: Ticket) -> None:
         if self.unavailable_cancels:
@@ -174,3 +184,21 @@ class JournalledQpu:
 
     async def close(self) -> None:
         return None
+
+
+def driver(_name: str, settings: Mapping[str, Any], _secrets: Mapping[str, str]) -> JournalledQpu:
+    """As the plug-in that `package` makes: `settings` are the journal and how long jobs take."""
+    qpu = JournalledQpu(Path(settings["journal"]))
+    qpu.takes = settings.get("takes", 0.0)
+    qpu.estimates = qpu.takes or qpu.estimates
+    return qpu
+
+
+def package(site: Path) -> str:
+    """What an installed package with this driver would leave, as a PYTHONPATH."""
+    about = site / "journalled-1.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: journalled\nVersion: 1\n")
+    entry = f"[qpuflow.drivers]\n{NAME} = {__name__}:driver\n"
+    (about / "entry_points.txt").write_text(entry)
+    return os.pathsep.join([str(site), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import signal
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,15 +15,8 @@ import psutil
 
 from qpuflow.deployments.worker.worker import QpuWorker
 from tests.system.installation import Installation, eventually
+from tests.system.own_worker import OwnWorker
 
-START = """
-import signal, sys
-from prefect.cli import app
-# Whatever started the tests: from a script's background a process ignores it, and never stops.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.argv[0] = "prefect"
-app()
-"""
 FLOWS = Path(__file__).with_name("contract_flows.py")
 STACK_WORKER = {
     "PREFECT_WORKER_QUERY_SECONDS": "5",
@@ -34,7 +24,6 @@ STACK_WORKER = {
 }
 """As `qpuflow up` sets them."""
 
-STOP_SECONDS = 30.0
 _numbers = count(1)
 
 
@@ -81,35 +70,19 @@ class Site:
 
     @asynccontextmanager
     async def worker(self, name: str = "worker") -> AsyncGenerator[Worker]:
-        log = self.folder / f"{name}.log"
-        with log.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", START, "worker", "start", "--type", QpuWorker.type),
-                *("--pool", self.pool, "--name", name),
-                env={
-                    **os.environ,
-                    **self.stack.environment,
-                    **STACK_WORKER,
-                    "QPUFLOW_HOME": str(self.stack.home),
-                    "PYTHONPATH": str(self.folder),
-                    "PREFECT_API_URL": self.stack.endpoints.prefect_api_url,
-                },
-                cwd=self.folder,
-                stdout=output,
-                stderr=output,
-            )
+        own = OwnWorker(
+            self.stack,
+            ["worker", "start", "--type", QpuWorker.type, "--pool", self.pool, "--name", name],
+            STACK_WORKER | {"PYTHONPATH": str(self.folder)},
+            self.folder / f"{name}.log",
+        )
+        await own.start()
         try:
             # The first run waits for the imports of worker and engine.
             await (await self.start("completes")).ends("Completed", 120)
-            yield Worker(process, log)
+            yield Worker(own.process, own.log)
         finally:
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    await asyncio.wait_for(process.wait(), STOP_SECONDS)
-                except TimeoutError:
-                    process.kill()
-                    await process.wait()
+            await own.stop()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from qpuflow.blocks.ibm import IbmCredentials, IbmQpu
 from qpuflow.blocks.plugin import PluginQpu, QpuCredentials
 from qpuflow.blocks.qblox import QbloxQpu
 from qpuflow.blocks.qpu import BlockMissing, QpuBlock, load_qpu
+from qpuflow.blocks.quantinuum import QuantinuumCredentials, QuantinuumQpu
 
 __all__ = [
     "AerQpu",
@@ -19,5 +20,7 @@ __all__ = [
     "QbloxQpu",
     "QpuBlock",
     "QpuCredentials",
+    "QuantinuumCredentials",
+    "QuantinuumQpu",
     "load_qpu",
 ]

@@ -26,6 +26,8 @@ from qpuflow.blocks import (
     QbloxQpu,
     QpuBlock,
     QpuCredentials,
+    QuantinuumCredentials,
+    QuantinuumQpu,
     load_qpu,
 )
 from qpuflow.deployments import automations, prefect_file
@@ -50,6 +52,8 @@ BLOCK_TYPES: tuple[Any, ...] = (
     PluginQpu,
     QbloxQpu,
     QpuCredentials,
+    QuantinuumCredentials,
+    QuantinuumQpu,
 )
 
 

@@ -117,6 +117,16 @@ class FencedDriver(Driver, Protocol):
         ...
 
 
+@runtime_checkable
+class ForgetfulDriver(Driver, Protocol):
+    """A driver whose vendor keeps with the work nothing by which its result could be read.
+
+    Its `fetch` knows tickets that `submit` made; one that was found or settled needs the programs.
+    """
+
+    async def fetch_for(self, ticket: Ticket, executables: Sequence[Executable]) -> Outcome: ...
+
+
 class DriverFactory(Protocol):
     """What an entry point in ``qpuflow.drivers`` names: builds a driver from plain settings."""
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.job import JobState
-from qpuflow.drivers.base import RemoteState, RemoteStatus
+from qpuflow.drivers.base import Driver, ForgetfulDriver, Outcome, RemoteState, RemoteStatus
 from qpuflow.ledger import arbiter, jobs, leases
 from qpuflow.tasks import waiting_room
 from qpuflow.tasks.attempts import again
@@ -70,7 +70,7 @@ async def _follow(carrying: Carrying, work: Work, cut_off: Container[UUID]) -> W
             break
     match status.state:
         case RemoteState.COMPLETED:
-            outcome = await carrying.driver.fetch(work.ticket)
+            outcome = await _fetch(carrying.driver, work)
             return replace(work, outcome=outcome).timed("wait", time.perf_counter() - began)
         case RemoteState.CANCELLED if work.job.id in cut_off:
             return work.ended(JobState.QUEUED, OVERRUN)
@@ -80,6 +80,13 @@ async def _follow(carrying: Carrying, work: Work, cut_off: Container[UUID]) -> W
             return again(carrying, work, "Lost with the process that ran it")
         case _:
             return work.ended(JobState.FAILED, status.message or f"The QPU says {status.state}")
+
+
+async def _fetch(driver: Driver, work: Work) -> Outcome:
+    assert work.ticket is not None
+    if isinstance(driver, ForgetfulDriver):
+        return await driver.fetch_for(work.ticket, work.executables)
+    return await driver.fetch(work.ticket)
 
 
 async def _pass_on_cancellations(chunk: Chunk, cut_off: set[UUID]) -> None:

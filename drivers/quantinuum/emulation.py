@@ -37,13 +37,21 @@ def translated(language: str, program: str) -> Translated:
 def run(program: Translated, shots: int, seed: int | None = None) -> Results:
     from qiskit_aer import AerSimulator
 
-    circuit = program.circuit
-    if not circuit.clbits:
-        return {}
+    circuit = _shown(program.circuit)
     simulator: Any = AerSimulator(seed_simulator=seed)
     memory = simulator.run(circuit, shots=shots, memory=True).result().get_memory()
     registers = [list(reversed(shot.split(" "))) for shot in memory]
     return {name: [shot[index] for shot in registers] for index, name in program.outputs.items()}
+
+
+def _shown(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Aer tells no bits of a circuit without a measurement at its top."""
+    from qiskit import ClassicalRegister
+
+    shown = circuit.copy()
+    shown.add_register(ClassicalRegister(1, "shown"))
+    shown.measure(0, shown.clbits[-1])
+    return shown
 
 
 def operations_of(circuit: QuantumCircuit) -> Operations:

@@ -6,14 +6,21 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import httpx
+import pytest
 
+from qpuflow import client
+from qpuflow.blocks import QpuBlock
 from qpuflow.drivers.braket.settings import BraketSettings
 from qpuflow.drivers.fake_clouds import Fault
 from qpuflow.drivers.ibm.settings import IbmSettings
+from qpuflow.drivers.quantinuum.settings import QuantinuumSettings
 
 GUIDE = (Path(__file__).parents[2] / "docs/clouds.md").read_text(encoding="utf-8")
+
+SETTINGS = (BraketSettings, IbmSettings, QuantinuumSettings)
 
 
 def blocks(language: str) -> list[str]:
@@ -24,8 +31,22 @@ def test_every_setting_of_the_guide_exists_with_its_default() -> None:
     rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", GUIDE, re.MULTILINE)
     assert len(rows) >= 5
     for name, default in rows:
-        known = [model.model_fields.get(name) for model in (BraketSettings, IbmSettings)]
+        known = [model.model_fields.get(name) for model in SETTINGS]
         assert float(default) in [field.default for field in known if field is not None], name
+
+
+@pytest.mark.parametrize(
+    "block", [one for one in blocks("python") if ".save(" in one], ids=range(6)
+)
+def test_the_way_from_block_to_result_is_short_and_its_blocks_are_good(
+    block: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[str] = []
+    monkeypatch.setattr(QpuBlock, "save", lambda _self, name: saved.append(name))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    monkeypatch.setattr(client, "submit", MagicMock())
+    assert len([line for line in block.splitlines() if line and line[0] != "#"]) < 10
+    exec(compile(block, "clouds.md", "exec"), {})
+    assert len(saved) == 1
 
 
 def test_every_fault_of_the_guide_exists() -> None:

@@ -1,0 +1,96 @@
+"""A machine of Quantinuum's on this machine: compiled as for it, run on Aer without noise."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from qpuflow.domain.device import Device
+from qpuflow.domain.estimate import Estimate
+from qpuflow.domain.executable import Executable
+from qpuflow.domain.limits import check_limits
+from qpuflow.drivers.base import Outcome, RemoteStatus, Ticket, Usage
+from qpuflow.drivers.forked import ForkedPool
+from qpuflow.drivers.own_runs import OwnRuns
+from qpuflow.drivers.quantinuum.machines import local_device
+from qpuflow.drivers.quantinuum.programs import PRELOAD, written
+from qpuflow.drivers.quantinuum.registers import bits_of
+from qpuflow.drivers.quantinuum.settings import LOCAL, QUBITS, QuantinuumSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+EXECUTION_SECONDS = 1e-5
+"""Of one shot of some qubits, on one core."""
+
+
+class LocalQuantinuumDriver:
+    """One machine, used from one event loop."""
+
+    def __init__(self, name: str, settings: QuantinuumSettings) -> None:
+        self._name = name
+        self._settings = settings
+        self._machine = settings.machine.removeprefix(LOCAL)
+        self._pool = ForkedPool(PRELOAD, settings.lanes)
+        self._runs = OwnRuns(name, "quantinuum-local", settings.lanes)
+
+    async def describe(self) -> Device:
+        return local_device(self._name, self._machine, QUBITS[self._machine])
+
+    async def submit(self, executables: Sequence[Executable], shots: int, token: str) -> Ticket:
+        if known := self._runs.find(token):
+            return known
+        check_limits(await self.describe(), programs=len(executables), shots=shots)
+        return self._runs.start(token, lambda: self._simulate(tuple(executables), shots))
+
+    async def find(self, token: str) -> Ticket | None:
+        return self._runs.find(token)
+
+    def watch(self, ticket: Ticket) -> AsyncIterator[RemoteStatus]:
+        return self._runs.watch(ticket)
+
+    async def fetch(self, ticket: Ticket) -> Outcome:
+        return self._runs.outcome(ticket)
+
+    async def cancel(self, ticket: Ticket) -> None:
+        await self._runs.cancel(ticket)
+
+    async def estimate(self, executables: Sequence[Executable], shots: int) -> Estimate:
+        executions = shots * sum(len(executable.points) for executable in executables)
+        return Estimate(seconds=0.1 + executions * EXECUTION_SECONDS)
+
+    async def calibration(self) -> Mapping[str, Any]:
+        return {}
+
+    async def close(self) -> None:
+        await self._runs.close()
+        self._pool.close()
+
+    async def _simulate(self, executables: tuple[Executable, ...], shots: int) -> Outcome:
+        from qpuflow.drivers.shots import dataset_of_bits
+
+        began = perf_counter()
+        level = self._settings.optimisation_level
+        bits = await self._pool.run(simulate, executables, shots, level)
+        datasets = tuple(
+            dataset_of_bits(executable, points, qpu=self._name, model=self._machine)
+            for executable, points in zip(executables, bits, strict=True)
+        )
+        return Outcome(datasets, Usage(seconds=perf_counter() - began))
+
+
+def simulate(
+    executables: Sequence[Executable], shots: int, level: int
+) -> list[list[NDArray[np.uint8]]]:
+    """In a process of its own: for each executable the bits of each point."""
+    return [_simulated(executable, shots, level) for executable in executables]
+
+
+def _simulated(executable: Executable, shots: int, level: int) -> list[NDArray[np.uint8]]:
+    from qpuflow.drivers.quantinuum.emulation import OPENQASM, run, translated
+
+    sources = [one.source for one in written([executable], level)]
+    results = [run(translated(OPENQASM, source), shots, executable.seed) for source in sources]
+    return [bits_of(executable.registers, shots, one) for one in results]

@@ -1,0 +1,72 @@
+"""The refresh token, kept over restarts: a month without a full login, and its second factor."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+
+class TokenStore(Protocol):
+    def load(self) -> str | None: ...
+    def save(self, refresh_token: str | None) -> None:
+        """None: forget it."""
+        ...
+
+
+class MemoryTokens:
+    """Kept as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._token: str | None = None
+
+    def load(self) -> str | None:
+        return self._token
+
+    def save(self, refresh_token: str | None) -> None:
+        self._token = refresh_token
+
+
+class EncryptedTokens:
+    """A file that only its user may read, and only who has the password can decrypt.
+
+    What cannot be decrypted, for the password was changed, counts as no token.
+    """
+
+    def __init__(self, folder: Path, user: str, password: str) -> None:
+        name = sha256(user.encode()).hexdigest()[:16]
+        self._path = folder.expanduser() / f"quantinuum-{name}"
+        self._user, self._password = user, password
+        self._key: Fernet | None = None
+
+    def load(self) -> str | None:
+        try:
+            text = self._fernet().decrypt(self._path.read_bytes())
+        except (FileNotFoundError, InvalidToken):
+            return None
+        return json.loads(text)["refresh-token"]
+
+    def save(self, refresh_token: str | None) -> None:
+        if refresh_token is None:
+            self._path.unlink(missing_ok=True)
+            return
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        text = self._fernet().encrypt(json.dumps({"refresh-token": refresh_token}).encode())
+        draft = self._path.with_suffix(f".{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_bytes(text)
+        draft.replace(self._path)
+
+    def _fernet(self) -> Fernet:
+        """Deriving the key takes some 50 ms on purpose, so it is done once."""
+        if self._key is None:
+            kdf = Scrypt(salt=self._user.encode(), length=32, n=2**14, r=8, p=1)
+            key = kdf.derive(self._password.encode())
+            self._key = Fernet(base64.urlsafe_b64encode(key))
+        return self._key

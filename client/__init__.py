@@ -69,6 +69,7 @@ __all__ = [
     "session",
     "status",
     "submit",
+    "submit_all",
     "take_offline",
 ]
 
@@ -129,6 +130,34 @@ def submit(
         project=project,
     )
     return JobHandle(call(lambda connection: connection.submit(request)).job_id)
+
+
+def submit_all(
+    programs: Sequence[OneProgram],
+    qpu: str,
+    shots: int = 1024,
+    *,
+    key: str | None = None,
+    options: JobOptions | None = None,
+    project: str | None = None,
+) -> list[JobHandle]:
+    """Submit each program as a job of its own: all of them or, if one is refused, none.
+
+    With a key the jobs' keys are that one, numbered.
+    """
+    requests = [
+        requested(
+            programs=as_programs(program),
+            qpu=qpu,
+            shots=shots,
+            key=key and f"{key}/{number}",
+            options=options or JobOptions(),
+            project=project,
+        )
+        for number, program in enumerate(programs)
+    ]
+    receipts = call(lambda connection: connection.submit_all(requests))
+    return [JobHandle(receipt.job_id) for receipt in receipts]
 
 
 def job(text: str) -> JobHandle:

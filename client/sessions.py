@@ -24,8 +24,8 @@ from qpuflow.domain.report import JobReport, ProgramReport
 from qpuflow.domain.request import JobOptions, JobRequest
 from qpuflow.ledger import batches, reports
 from qpuflow.ledger.database import Ledger
-from qpuflow.ledger.jobs import Accepted
 from qpuflow.ledger.signals import Channel, within
+from qpuflow.ledger.submissions import Accepted
 from qpuflow.tasks.admission import Journey, admit
 from qpuflow.tasks.known import Known
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Self, cast
@@ -32,6 +33,8 @@ FIRST_NOTE_SECONDS = 3.0
 NOTE_SECONDS = 30.0
 MAX_PICTURES = 20
 """Programs of a run that get a page of their own; the rest stand in the table."""
+ADVANCE_EVERY_SECONDS = 1.0
+"""A request to Prefect's server costs as much as a small job."""
 _log = logging.getLogger("prefect.qpuflow")
 
 
@@ -48,6 +51,7 @@ class Board:
         self._begun = 0
         self._pictures = 0
         self._note = DONE
+        self._advanced_at = 0.0
         self._orders: asyncio.Queue[Callable[[], Awaitable[Any]] | None] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
@@ -78,7 +82,8 @@ class Board:
             elif self._pictures < MAX_PICTURES:
                 self._pictures += len(work.programs)
                 self._orders.put_nowait(partial(_picture, work))
-        if self._orders.empty():
+        if time.monotonic() - self._advanced_at >= ADVANCE_EVERY_SECONDS:
+            self._advanced_at = time.monotonic()
             self._orders.put_nowait(self._advance)
 
     async def _paint(self) -> None:

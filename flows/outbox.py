@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from datetime import UTC
 from typing import Any
 from uuid import UUID
@@ -21,6 +23,8 @@ from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.database import Ledger
 
 CARRIER_KEY = "carrier-"
+BELIEVED_SECONDS = 5.0
+"""How long a deployment is taken to be there as it was."""
 QUEUED = "Queued"
 """The name of a run's state while the ledger decides when it starts."""
 
@@ -78,10 +82,27 @@ async def create_run(
     return run if is_ours else None
 
 
+_kept: ContextVar[PrefectClient | None] = ContextVar("prefect_client", default=None)
+
+
+@asynccontextmanager
+async def keep_prefect_client() -> AsyncGenerator[None]:
+    """Within the block one connection serves all: making one costs as much as some requests."""
+    async with get_client() as client:
+        token = _kept.set(client)
+        try:
+            yield
+        finally:
+            _kept.reset(token)
+
+
 @asynccontextmanager
 async def prefect_client() -> AsyncGenerator[PrefectClient]:
     """Prefect's client. Raises `Unavailable` when the server does not answer."""
     try:
+        if (kept := _kept.get()) is not None:
+            yield kept
+            return
         async with get_client() as client:
             yield client
     except (httpx.TransportError, PrefectHTTPStatusError) as error:
@@ -91,7 +112,19 @@ async def prefect_client() -> AsyncGenerator[PrefectClient]:
         ) from error
 
 
+_deployments: dict[tuple[str, str], tuple[float, UUID]] = {}
+
+
 async def _deployment(client: PrefectClient, name: str) -> UUID:
+    """Its id, which stays the same while it is there."""
+    found_at, found = _deployments.get((str(client.api_url), name), (0.0, None))
+    if found is None or time.monotonic() - found_at > BELIEVED_SECONDS:
+        found = await _find_deployment(client, name)
+        _deployments[str(client.api_url), name] = time.monotonic(), found
+    return found
+
+
+async def _find_deployment(client: PrefectClient, name: str) -> UUID:
     try:
         return (await client.read_deployment_by_name(name)).id
     except ObjectNotFound as error:

@@ -18,15 +18,18 @@ from qpuflow.tasks.work import Carrying, Chunk, Work
 CHUNK_SIZE = 50
 """Jobs that take a step together."""
 SHOW_EVERY_SECONDS = 1.0
-"""A chunk's six task runs cost Prefect's server 80 ms, more than the steps of a small job."""
+SHOW_SMALL_EVERY_SECONDS = 10.0
+"""A chunk's six task runs cost Prefect's server 80 ms, many times the steps of a small job."""
+SMALL_SECONDS = 1.0
 STEPS = (transpile, book_slot, dispatch, wait, post_process, store)
 
 
 class Pipeline:
     """transpile, book slot, dispatch, wait, post-process, store.
 
-    Prefect shows a task run a step of the first chunk, and then of one chunk a second: what took
-    longer than that is always seen. Every job is in the run's table and in the ledger's history.
+    Prefect shows a task run a step of the first chunk, and then of one chunk a second; of one in
+    ten seconds while a simulator has jobs that take less than a second. Every job is in the run's
+    table and in the ledger's history.
     """
 
     def __init__(self, carrying: Carrying) -> None:
@@ -36,9 +39,14 @@ class Pipeline:
     async def run(self, jobs: Sequence[Job]) -> Chunk:
         """A job that fails on the way skips the rest; its neighbours do not notice."""
         chunk = Chunk(self._carrying, [Work(job) for job in jobs])
-        is_shown = time.monotonic() - self._shown_at >= SHOW_EVERY_SECONDS
+        pause = SHOW_SMALL_EVERY_SECONDS if self._are_small(jobs) else SHOW_EVERY_SECONDS
+        is_shown = time.monotonic() - self._shown_at >= pause
         if is_shown:
             self._shown_at = time.monotonic()
         for one_step in STEPS:
             chunk = await (shown if is_shown else unshown)(one_step, chunk)
         return chunk
+
+    def _are_small(self, jobs: Sequence[Job]) -> bool:
+        is_simulator = not self._carrying.qpu.device.outside_effects
+        return is_simulator and sum(job.estimate_seconds for job in jobs) < SMALL_SECONDS

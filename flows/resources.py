@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from qpuflow.domain.compiling import MODULES
@@ -18,6 +20,19 @@ from qpuflow.drivers.forked import ForkedPool
 from qpuflow.flows.open_ledger import open_ledger
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.qpus import RegisteredQpu
+
+BELIEVED_SECONDS = 5.0
+"""How long a block is taken to say what it said: asking Prefect's server is a part of every job's
+latency."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A driver, a digest of the block that it was built from, and when that was read."""
+
+    driver: Driver
+    content: str
+    looked_at: float
 
 
 class Resources:
@@ -33,28 +48,28 @@ class Resources:
         self.crowded = False
         """Runs wait for a seat: who has nothing to do gives it up."""
         self.compilers = ForkedPool(MODULES, size=os.cpu_count() or 1)
-        self._drivers: dict[str, tuple[str, Driver]] = {}
+        self._drivers: dict[str, _Kept] = {}
         self._retired: list[Driver] = []
         """Replaced, but jobs may still wait on them."""
 
     async def driver(self, qpu: RegisteredQpu) -> Driver:
-        """The QPU's driver, built anew when somebody changed its block."""
+        """The QPU's driver, built anew soon after somebody changed its block."""
         from qpuflow.blocks import load_qpu
 
+        known = self._drivers.get(qpu.name)
+        if known is not None and time.monotonic() - known.looked_at < BELIEVED_SECONDS:
+            return known.driver
         block = await load_qpu(qpu.block)
         content = digest(block.model_dump(mode="json", context={"include_secrets": True}))
-        known = self._drivers.get(qpu.name)
-        if known is not None and known[0] == content:
-            return known[1]
-        if known is not None:
-            self._retired.append(known[1])
-        driver = block.driver(qpu.name)
-        self._drivers[qpu.name] = content, driver
-        return driver
+        if known is None or known.content != content:
+            self._retired += [known.driver] if known is not None else []
+            known = _Kept(block.driver(qpu.name), content, 0.0)
+        self._drivers[qpu.name] = replace(known, looked_at=time.monotonic())
+        return known.driver
 
     async def close(self) -> None:
         self.compilers.close()
-        for driver in [*self._retired, *(driver for _, driver in self._drivers.values())]:
+        for driver in [*self._retired, *(one.driver for one in self._drivers.values())]:
             await driver.close()
 
 

@@ -22,7 +22,7 @@ from qpuflow.flows.run_batch import carry_batch
 from qpuflow.ledger import carriers, jobs, reports
 from qpuflow.ledger.carriers import CarrierLost
 from qpuflow.ledger.database import Ledger
-from qpuflow.ledger.jobs import Accepted
+from qpuflow.ledger.submissions import Accepted
 from qpuflow.tasks.admission import Journey, admit
 
 WAIT_FOR_OTHER_SECONDS = 0.5

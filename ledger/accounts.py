@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -11,17 +11,18 @@ from qpuflow.domain.principal import Principal, Role
 from qpuflow.ledger import allowances
 from qpuflow.ledger.schema import Member, Project, User
 
+_MEMBER = select(Member.user).where(
+    Member.project == bindparam("project"), Member.user == bindparam("user")
+)
+
 
 async def require_member(session: AsyncSession, principal: Principal) -> None:
     """The principal's project may be used by them.
 
     A user's own project, which bears their name, appears with their first job.
     """
-    known = await session.scalar(
-        select(Member.user).where(
-            Member.project == principal.project, Member.user == principal.user
-        )
-    )
+    values = {"project": principal.project, "user": principal.user}
+    known = await session.scalar(_MEMBER, values)
     if known is not None:
         return
     found = await _members(session, principal.project)

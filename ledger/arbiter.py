@@ -62,28 +62,30 @@ class After:
     batch_id: Hashable
 
 
+_GET_READY = text(
+    """
+    UPDATE jobs SET
+        estimate_seconds = :seconds, asks_since = coalesce(asks_since, clock_timestamp())
+    WHERE id = :job AND state = 'preparing'
+    """
+)
+
+
 async def get_ready(session: AsyncSession, estimates: Mapping[UUID, float]) -> None:
     """These jobs could start now: from here on they count when it is decided who does."""
     rows = [{"job": job_id, "seconds": seconds} for job_id, seconds in estimates.items()]
-    statement = (
-        update(JobRow)
-        .where(JobRow.id == bindparam("job"), JobRow.state == JobState.PREPARING.value)
-        .values(
-            estimate_seconds=bindparam("seconds"),
-            asks_since=func.coalesce(JobRow.asks_since, func.clock_timestamp()),
-        )
-    )
     connection = await session.connection()
-    await connection.execute(statement, rows)
+    await connection.execute(_GET_READY, rows)
+
+
+_WITHDRAW = text(
+    "UPDATE jobs SET asks_since = NULL WHERE batch_id = :batch AND asks_since IS NOT NULL"
+)
 
 
 async def withdraw(session: AsyncSession, batch_id: UUID) -> None:
     """Its carrier asks no longer: nobody shall be kept waiting for it."""
-    await session.execute(
-        update(JobRow)
-        .where(JobRow.batch_id == batch_id, JobRow.asks_since.is_not(None))
-        .values(asks_since=None)
-    )
+    await session.execute(_WITHDRAW, {"batch": batch_id})
 
 
 async def ask(session: AsyncSession, question: Question, rules: PolicyRules) -> Turn | Wait | After:
@@ -119,8 +121,7 @@ def _ids(grant: Grant) -> list[UUID]:
 async def _load(
     session: AsyncSession, row: Qpu, rules: PolicyRules, question: Question
 ) -> tuple[QpuState, datetime, dict[UUID, Lease]]:
-    now = await _clock(session)
-    await _count_usage(session, row.name, rules, now)
+    now = await _count_usage(session, row.name, rules)
     held = {lease.carrier_id: lease for lease in await leases.held(session, row.name)}
     others = [lease for key, lease in held.items() if key != question.carrier_id]
     waiting = await _asking(session, question)
@@ -181,17 +182,19 @@ async def _clock(session: AsyncSession) -> datetime:
     return now
 
 
+_SLOTS = select(BookingRow.starts_at, BookingRow.ends_at, BookingRow.project).where(
+    BookingRow.qpu == bindparam("qpu"),
+    BookingRow.state == BookingState.ACTIVE.value,
+    BookingRow.ends_at > bindparam("now"),
+    BookingRow.starts_at < bindparam("end"),
+)
+
+
 async def _slots(
     session: AsyncSession, qpu: str, now: datetime, rules: PolicyRules
 ) -> tuple[Slot, ...]:
-    rows = await session.execute(
-        select(BookingRow.starts_at, BookingRow.ends_at, BookingRow.project).where(
-            BookingRow.qpu == qpu,
-            BookingRow.state == BookingState.ACTIVE.value,
-            BookingRow.ends_at > now,
-            BookingRow.starts_at < now + timedelta(days=rules.horizon_days),
-        )
-    )
+    values = {"qpu": qpu, "now": now, "end": now + timedelta(days=rules.horizon_days)}
+    rows = await session.execute(_SLOTS, values)
     return tuple(Slot(*row) for row in rows.tuples())
 
 
@@ -234,23 +237,32 @@ COUNT = text(
         UPDATE leases SET counted = true
         WHERE qpu = :qpu AND released_at IS NOT NULL AND NOT counted
         RETURNING "user", greatest(extract(epoch FROM released_at - granted_at), 0) AS seconds
+    ), clock AS (
+        SELECT clock_timestamp() AS now
+    ), counted AS (
+        INSERT INTO usages (qpu, "user", seconds, as_of)
+        SELECT CAST(:qpu AS text), "user", sum(seconds), min(now)
+        FROM done, clock GROUP BY "user"
+        ON CONFLICT (qpu, "user") DO UPDATE SET
+            seconds = usages.seconds
+                * power(0.5, extract(epoch FROM excluded.as_of - usages.as_of) / :half_life)
+                + excluded.seconds,
+            as_of = excluded.as_of
     )
-    INSERT INTO usages (qpu, "user", seconds, as_of)
-    SELECT CAST(:qpu AS text), "user", sum(seconds), CAST(:now AS timestamptz)
-    FROM done GROUP BY "user"
-    ON CONFLICT (qpu, "user") DO UPDATE SET
-        seconds = usages.seconds
-            * power(0.5, extract(epoch FROM excluded.as_of - usages.as_of) / :half_life)
-            + excluded.seconds,
-        as_of = excluded.as_of
+    SELECT now FROM clock
     """
 )
 
 
-async def _count_usage(session: AsyncSession, qpu: str, rules: PolicyRules, now: datetime) -> None:
-    """The time of every lease that has ended, once. A charge comes later, and may not come."""
+async def _count_usage(session: AsyncSession, qpu: str, rules: PolicyRules) -> datetime:
+    """The time of every lease that has ended, once; the clock's time in the same round trip.
+
+    A charge comes later, and may not come.
+    """
     half_life = rules.usage_half_life_seconds
-    await session.execute(COUNT, {"qpu": qpu, "now": now, "half_life": half_life})
+    now = await session.scalar(COUNT, {"qpu": qpu, "half_life": half_life})
+    assert now is not None
+    return now
 
 
 USED = text(

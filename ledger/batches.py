@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import ARRAY, Select, Uuid, any_, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -37,42 +37,47 @@ class CarriedBy:
     flow_run_id: UUID | None = None
 
 
-async def join(session: AsyncSession, carried_by: CarriedBy) -> UUID:
-    """The batch for one more job; a new one, with its carrier, where none accepts."""
+async def join(session: AsyncSession, carried_by: CarriedBy, job_count: int = 1) -> UUID:
+    """The batch for more jobs; a new one, with its carrier, where none accepts."""
     if carried_by.flow_run_id is not None:
-        return await _open(session, carried_by, BatchKind.SINGLE)
-    batch_id = await _accepting(session, carried_by)
-    return batch_id or await _open(session, carried_by, BatchKind.SHARED)
+        return await _open(session, carried_by, BatchKind.SINGLE, job_count)
+    batch_id = await _accepting(session, carried_by, job_count)
+    return batch_id or await _open(session, carried_by, BatchKind.SHARED, job_count)
 
 
-async def _accepting(session: AsyncSession, carried_by: CarriedBy) -> UUID | None:
-    """Lock the accepting batch: its runner closes it under the same lock."""
-    batch = await session.scalar(
-        select(Batch)
-        .where(
-            Batch.qpu == carried_by.qpu,
-            Batch.user == carried_by.user,
-            Batch.project == carried_by.project,
-            Batch.kind == BatchKind.SHARED.value,
-            Batch.state != BatchState.CLOSED.value,
-        )
-        # Not against those who only refer to it: whoever changes a job twice does, with its
-        # project's allowances locked, for which we wait further on.
-        .with_for_update(key_share=True)
-    )
-    if batch is None:
-        return None
-    if batch.job_count >= MAX_JOBS:
-        batch.state, batch.closed_at = BatchState.CLOSED.value, func.now()
-        await session.flush()
-        return None
-    batch.job_count += 1
-    await session.flush()
-    await tell(session, Channel.JOINED, str(batch.id))
-    return batch.id
+# Locks the batch: its runner closes it under the same lock. Not against those who only refer to
+# it: whoever changes a job twice does, with its project's allowances locked, for which we wait
+# further on.
+_JOIN = text(
+    """
+    UPDATE batches SET
+        job_count = job_count + CASE WHEN job_count < :most THEN :jobs ELSE 0 END,
+        state = CASE WHEN job_count < :most THEN state ELSE 'closed' END,
+        closed_at = CASE WHEN job_count < :most THEN closed_at ELSE now() END
+    WHERE qpu = :qpu AND "user" = :user AND project = :project AND kind = 'shared'
+      AND state <> 'closed'
+    RETURNING id, state <> 'closed' AS accepts, pg_notify(:channel, CAST(id AS text))
+    """
+)
 
 
-async def _open(session: AsyncSession, carried_by: CarriedBy, kind: BatchKind) -> UUID:
+async def _accepting(session: AsyncSession, carried_by: CarriedBy, job_count: int) -> UUID | None:
+    """The open batch with so many more jobs in it; one that is full is closed instead."""
+    values = {
+        "qpu": carried_by.qpu,
+        "user": carried_by.user,
+        "project": carried_by.project,
+        "jobs": job_count,
+        "most": MAX_JOBS,
+        "channel": Channel.JOINED.value,
+    }
+    found = (await session.execute(_JOIN, values)).one_or_none()
+    return found.id if found is not None and found.accepts else None
+
+
+async def _open(
+    session: AsyncSession, carried_by: CarriedBy, kind: BatchKind, job_count: int
+) -> UUID:
     values = {
         "id": uuid4(),
         "kind": kind.value,
@@ -80,14 +85,15 @@ async def _open(session: AsyncSession, carried_by: CarriedBy, kind: BatchKind) -
         "qpu": carried_by.qpu,
         "user": carried_by.user,
         "project": carried_by.project,
-        "job_count": 1,
+        "job_count": job_count,
     }
     written = await session.scalar(
         upsert(Batch).values(values).on_conflict_do_nothing().returning(Batch.id)
     )
     if written is None:
         # Somebody opened one at the same moment; it is committed by now.
-        return await _accepting(session, carried_by) or await _open(session, carried_by, kind)
+        joined = await _accepting(session, carried_by, job_count)
+        return joined or await _open(session, carried_by, kind, job_count)
     run = carried_by.flow_run_id
     await session.execute(
         insert(Carrier).values(
@@ -120,17 +126,28 @@ async def start(session: AsyncSession, principal: Principal, batch_id: UUID) -> 
     )
 
 
+_NEXT = text(
+    """
+    SELECT id FROM jobs WHERE batch_id = :batch AND state = 'queued'
+    ORDER BY moved_up_at IS NULL, number LIMIT :most FOR UPDATE
+    """
+)
+_TAKEN = (
+    select(JobRow)
+    .where(JobRow.id == any_(bindparam("jobs", type_=ARRAY(Uuid))))
+    .order_by(JobRow.number)
+)
+
+
 async def take(
     session: AsyncSession, principal: Principal, batch_id: UUID, limit: int
 ) -> list[Job]:
     """The batch's next queued jobs, now PREPARING: those moved to the front, then the oldest."""
-    first = (JobRow.moved_up_at.is_(None), JobRow.number)
-    queued = _jobs(batch_id, JobState.QUEUED).order_by(None).order_by(*first)
-    queued = queued.limit(limit).with_for_update()
-    ids = list(await session.scalars(queued.with_only_columns(JobRow.id)))
+    ids = list(await session.scalars(_NEXT, {"batch": batch_id, "most": limit}))
+    if not ids:
+        return []
     await events.require_move(session, principal, ids, JobState.PREPARING)
-    taken = await session.scalars(select(JobRow).where(JobRow.id.in_(ids)).order_by(JobRow.number))
-    return [value_of(row) for row in taken]
+    return [value_of(row) for row in await session.scalars(_TAKEN, {"jobs": ids})]
 
 
 async def handed_over(session: AsyncSession, batch_id: UUID) -> list[Job]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -141,11 +141,12 @@ async def _current(session: AsyncSession, batch_id: UUID) -> Carrier | None:
     )
 
 
+_HELD = select(Carrier.state).where(Carrier.id == bindparam("carrier")).with_for_update(read=True)
+
+
 async def require_live(session: AsyncSession, carrier_id: UUID) -> None:
     """Held for the rest of the transaction: a run that was replaced writes nothing more."""
-    state = await session.scalar(
-        select(Carrier.state).where(Carrier.id == carrier_id).with_for_update(read=True)
-    )
+    state = await session.scalar(_HELD, {"carrier": carrier_id})
     if state != CarrierState.LIVE.value:
         raise CarrierLost(f"Carrier {carrier_id} is {state or 'gone'}; another took over")
 

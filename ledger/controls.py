@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.device import Control, stopped
@@ -84,11 +84,12 @@ async def history(session: AsyncSession, qpu: str, limit: int) -> list[ControlCh
     ]
 
 
+_CONTROL = select(Qpu.control, Qpu.control_reason).where(Qpu.name == bindparam("qpu"))
+
+
 async def why_stopped(session: AsyncSession, qpu: str) -> str | None:
     """Why operators let nothing more start on a QPU, if so."""
-    row = (
-        await session.execute(select(Qpu.control, Qpu.control_reason).where(Qpu.name == qpu))
-    ).one_or_none()
+    row = (await session.execute(_CONTROL, {"qpu": qpu})).one_or_none()
     if row is None or Control(row.control).starts:
         return None
     return stopped(qpu, Control(row.control), row.control_reason)
@@ -96,9 +97,7 @@ async def why_stopped(session: AsyncSession, qpu: str) -> str | None:
 
 async def require_accepting(session: AsyncSession, qpu: str) -> None:
     """Raises `Unavailable`, with the operator's reason, while nothing more is accepted."""
-    row = (
-        await session.execute(select(Qpu.control, Qpu.control_reason).where(Qpu.name == qpu))
-    ).one_or_none()
+    row = (await session.execute(_CONTROL, {"qpu": qpu})).one_or_none()
     if row is not None and not Control(row.control).accepts:
         raise Unavailable(
             f"{qpu} is {row.control} and takes no jobs: {row.control_reason}",

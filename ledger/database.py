@@ -64,7 +64,7 @@ class Ledger:
 
     @asynccontextmanager
     async def look(self) -> AsyncGenerator[AsyncSession]:
-        """For one statement that reads: without the two round trips that make a transaction."""
+        """Each statement by itself: without the two round trips that make a transaction."""
         with _said_plainly():
             async with AsyncSession(self._at_once, expire_on_commit=False) as session:
                 yield session

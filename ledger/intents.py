@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, tuple_, update
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -35,15 +35,23 @@ def token_of(job: Job) -> str:
     return f"qpuflow-{job.id.hex}-{job.attempt}"
 
 
+_KNOWN = (
+    select(Intent, TicketRow)
+    .outerjoin(TicketRow, TicketRow.token == Intent.token)
+    .where(Intent.job_id == any_(bindparam("jobs", type_=ARRAY(Uuid))))
+)
+_MARK = text("UPDATE intents SET state = :state WHERE token = ANY(:tokens)")
+
+
 async def find(session: AsyncSession, jobs: Collection[Job]) -> dict[UUID, Handover]:
     """What the ledger knows of the jobs' current attempts."""
-    current = [(job.id, job.attempt) for job in jobs]
-    rows = await session.execute(
-        select(Intent, TicketRow)
-        .outerjoin(TicketRow, TicketRow.token == Intent.token)
-        .where(tuple_(Intent.job_id, Intent.attempt).in_(current))
-    )
-    return {intent.job_id: _value(intent, ticket) for intent, ticket in rows.tuples()}
+    current = {job.id: job.attempt for job in jobs}
+    rows = await session.execute(_KNOWN, {"jobs": list(current)})
+    return {
+        intent.job_id: _value(intent, ticket)
+        for intent, ticket in rows.tuples()
+        if intent.attempt == current[intent.job_id]
+    }
 
 
 async def write(
@@ -74,9 +82,7 @@ async def write_tickets(session: AsyncSession, tickets: Sequence[dict[str, Any]]
 
 async def mark(session: AsyncSession, tokens: Collection[str], state: IntentState) -> None:
     if tokens:
-        await session.execute(
-            update(Intent).where(Intent.token.in_(tokens)).values(state=state.value)
-        )
+        await session.execute(_MARK, {"tokens": list(tokens), "state": state.value})
 
 
 def _value(intent: Intent, ticket: TicketRow | None) -> Handover:

@@ -1,161 +1,33 @@
-"""Accepting, finding and cancelling jobs."""
+"""Finding, cancelling and retrying jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, cast, false, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    false,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.errors import Conflict, NotFound
+from qpuflow.domain.errors import NotFound
 from qpuflow.domain.job import OPEN, Job, JobState
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.quota import Scope
-from qpuflow.domain.request import JobRequest, ProgramFormat
-from qpuflow.ledger import accounts, batches, carriers, controls, events, reservations
-from qpuflow.ledger.batches import CarriedBy
-from qpuflow.ledger.database import Ledger
+from qpuflow.ledger import batches, carriers, events, reservations
 from qpuflow.ledger.job_values import value_of
-from qpuflow.ledger.payload_store import Stored
-from qpuflow.ledger.schema import JobEvent, JobRow, ProgramRow
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptedProgram:
-    """A program that has been parsed, with the place of its source."""
-
-    name: str
-    format: ProgramFormat
-    source: Stored
-    parameters: list[dict[str, float]]
-    observables: dict[str, dict[str, float]]
-    num_qubits: int
-    num_clbits: int
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The answer to a submission. `batch_id` says who carries the job."""
-
-    job_id: UUID
-    batch_id: UUID
-    is_new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """All that is written when a job is accepted."""
-
-    request: JobRequest
-    qpu: str
-    key: str
-    programs: Sequence[AcceptedProgram]
-    estimate_seconds: float
-
-    @property
-    def content_hash(self) -> str:
-        return self.request.content_hash(self.qpu)
-
-
-async def accept(
-    ledger: Ledger, principal: Principal, submission: Submission, flow_run_id: UUID | None = None
-) -> Accepted:
-    """Write the job, or find the one that the same user submitted under the same key.
-
-    With `flow_run_id` the job travels alone in that run; without, it joins the user's open batch.
-    Raises `Conflict` when the key stands for other content, and `QuotaExceeded`.
-    """
-    carried_by = CarriedBy(submission.qpu, principal.user, principal.project, flow_run_id)
-    for _ in range(2):
-        try:
-            async with ledger.begin() as session:
-                known = await _by_key(session, principal, submission)
-                return known or await _write(ledger, session, principal, submission, carried_by)
-        except IntegrityError as error:
-            # Another process wrote the same key between our look and our insert.
-            if "uq_jobs_user_key" not in str(error.orig):
-                raise
-    raise Conflict(f"Key {submission.key!r} is being used by another submission")
-
-
-async def _by_key(
-    session: AsyncSession, principal: Principal, submission: Submission
-) -> Accepted | None:
-    row = (
-        await session.execute(
-            select(JobRow.id, JobRow.batch_id, JobRow.content_hash).where(
-                JobRow.user == principal.user, JobRow.key == submission.key
-            )
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    if row.content_hash != submission.content_hash:
-        raise Conflict(
-            f"Key {submission.key!r} already stands for job {row.id}, which has other content",
-            remedy="Use a new key, or submit exactly what was submitted before.",
-        )
-    return Accepted(row.id, row.batch_id, is_new=False)
-
-
-async def _write(
-    ledger: Ledger,
-    session: AsyncSession,
-    principal: Principal,
-    submission: Submission,
-    carried_by: CarriedBy,
-) -> Accepted:
-    await accounts.require_member(session, principal)
-    await controls.require_accepting(session, submission.qpu)
-    await ledger.payloads.record(session, [program.source for program in submission.programs])
-    batch_id = await batches.join(session, carried_by)
-    job_id = uuid4()
-    await session.execute(insert(JobRow).values(_job(job_id, batch_id, principal, submission)))
-    await session.execute(
-        insert(ProgramRow),
-        [_program(job_id, i, program) for i, program in enumerate(submission.programs)],
-    )
-    # Last, since others of the project wait from here to the commit.
-    scope = Scope(principal.project, submission.qpu)
-    estimate = submission.estimate_seconds
-    await reservations.accept(session, principal, job_id, scope, estimate)
-    return Accepted(job_id, batch_id, is_new=True)
-
-
-def _job(
-    job_id: UUID, batch_id: UUID, principal: Principal, submission: Submission
-) -> dict[str, object]:
-    return {
-        "id": job_id,
-        "user": principal.user,
-        "project": principal.project,
-        "qpu": submission.qpu,
-        "key": submission.key,
-        "content_hash": submission.content_hash,
-        "state": JobState.QUEUED.value,
-        "shots": submission.request.shots,
-        "options": submission.request.options.model_dump(mode="json"),
-        "program_count": len(submission.programs),
-        "batch_id": batch_id,
-        "estimate_seconds": submission.estimate_seconds,
-    }
-
-
-def _program(job_id: UUID, position: int, program: AcceptedProgram) -> dict[str, object]:
-    return {
-        "job_id": job_id,
-        "position": position,
-        "name": program.name,
-        "format": program.format.value,
-        "source_hash": program.source.hash,
-        "parameters": program.parameters,
-        "observables": program.observables,
-        "num_qubits": program.num_qubits,
-        "num_clbits": program.num_clbits,
-    }
+from qpuflow.ledger.schema import JobEvent, JobRow
 
 
 async def find(session: AsyncSession, principal: Principal, job_id: UUID) -> Job:
@@ -250,17 +122,16 @@ async def request_cancel_all(
     )
 
 
+_ASKED = select(JobRow.id).where(
+    JobRow.id == any_(bindparam("jobs", type_=ARRAY(Uuid))),
+    JobRow.cancel_requested_at.is_not(None),
+    JobRow.state.in_([state.value for state in OPEN]),
+)
+
+
 async def asked_to_cancel(session: AsyncSession, job_ids: Sequence[UUID]) -> set[UUID]:
     """Those of the jobs that somebody wants cancelled and that have not ended."""
-    return set(
-        await session.scalars(
-            select(JobRow.id).where(
-                JobRow.id.in_(job_ids),
-                JobRow.cancel_requested_at.is_not(None),
-                JobRow.state.in_([state.value for state in OPEN]),
-            )
-        )
-    )
+    return set(await session.scalars(_ASKED, {"jobs": list(job_ids)}))
 
 
 async def retry(
@@ -282,7 +153,7 @@ async def retry(
     )
     await carriers.replace(session, job.batch_id, flow_run_id)
     scope = Scope(job.project, job.qpu)
-    await reservations.reserve(session, job_id, scope, job.estimate_seconds)
+    await reservations.reserve(session, scope, {job_id: job.estimate_seconds})
 
 
 async def next_attempt(session: AsyncSession, job_ids: Collection[UUID]) -> None:

@@ -9,10 +9,46 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, insert, literal, select, text, update
+from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.ledger.schema import Batch, Carrier, Lease, Qpu
+from qpuflow.ledger.schema import Lease, Qpu
+
+_QPU = select(Qpu).where(Qpu.name == bindparam("qpu")).with_for_update(key_share=True)
+_END_EXPIRED = text(
+    """
+    UPDATE leases SET released_at = expires_at
+    WHERE qpu = :qpu AND released_at IS NULL AND expires_at <= clock_timestamp()
+    """
+)
+_HELD = select(Lease).where(Lease.qpu == bindparam("qpu"), Lease.released_at.is_(None))
+_GRANT = text(
+    """
+    WITH grown AS (
+        UPDATE qpus SET fencing_token = fencing_token + 1 WHERE name = :qpu
+        RETURNING name, fencing_token
+    )
+    INSERT INTO leases
+        (qpu, fencing_token, carrier_id, "user", project, granted_at, ends_at, expires_at)
+    SELECT grown.name, grown.fencing_token, c.id, b."user", b.project, clock_timestamp(),
+        clock_timestamp() + :work, clock_timestamp() + make_interval(secs => :silence)
+    FROM grown, carriers c JOIN batches b ON b.id = c.batch_id WHERE c.id = :carrier
+    RETURNING fencing_token
+    """
+)
+_RELEASE = text(
+    """
+    UPDATE leases SET released_at = clock_timestamp()
+    WHERE qpu = :qpu AND fencing_token = :token AND released_at IS NULL
+    """
+)
+_HOLDS = text(
+    """
+    SELECT fencing_token FROM leases
+    WHERE qpu = :qpu AND fencing_token = :token AND released_at IS NULL
+      AND expires_at > clock_timestamp()
+    """
+)
 
 
 async def acquire(
@@ -36,54 +72,28 @@ async def acquire(
 
 async def lock(session: AsyncSession, qpu: str) -> Qpu | None:
     """The QPU's row, so that no other transaction decides for it. What has expired is ended."""
-    row = await session.scalar(select(Qpu).where(Qpu.name == qpu).with_for_update(key_share=True))
+    row = await session.scalar(_QPU, {"qpu": qpu})
     if row is not None:
-        await _end_expired(session, qpu)
+        # For good, under the row's lock: a renewal either came before this or comes too late.
+        await session.execute(_END_EXPIRED, {"qpu": qpu})
     return row
 
 
 async def held(session: AsyncSession, qpu: str) -> list[Lease]:
     """One a lane in use."""
-    return list(
-        await session.scalars(select(Lease).where(Lease.qpu == qpu, Lease.released_at.is_(None)))
-    )
+    return list(await session.scalars(_HELD, {"qpu": qpu}))
 
 
 async def grant(
     session: AsyncSession, row: Qpu, carrier_id: UUID, lease_seconds: float, work: timedelta
 ) -> int:
     """A lane, under the QPU's lock, and the token that only its holder has."""
-    row.fencing_token += 1
-    carried = (
-        select(
-            literal(row.name),
-            literal(row.fencing_token),
-            Carrier.id,
-            Batch.user,
-            Batch.project,
-            func.clock_timestamp(),
-            func.clock_timestamp() + work,
-            _in(lease_seconds),
-        )
-        .join(Batch, Batch.id == Carrier.batch_id)
-        .where(Carrier.id == carrier_id)
+    token = await session.scalar(
+        _GRANT,
+        {"qpu": row.name, "carrier": carrier_id, "work": work, "silence": lease_seconds},
     )
-    columns = ["qpu", "fencing_token", "carrier_id", "user", "project", "granted_at", "ends_at"]
-    await session.execute(insert(Lease).from_select([*columns, "expires_at"], carried))
-    return row.fencing_token
-
-
-async def _end_expired(session: AsyncSession, qpu: str) -> None:
-    """For good, under the row's lock: a renewal either came before this or comes too late."""
-    await session.execute(
-        update(Lease)
-        .where(
-            Lease.qpu == qpu,
-            Lease.released_at.is_(None),
-            Lease.expires_at <= func.clock_timestamp(),
-        )
-        .values(released_at=Lease.expires_at)
-    )
+    assert token is not None
+    return token
 
 
 async def renew(session: AsyncSession, carrier_id: UUID, lease_seconds: float) -> None:
@@ -100,23 +110,12 @@ async def renew(session: AsyncSession, carrier_id: UUID, lease_seconds: float) -
 
 
 async def release(session: AsyncSession, qpu: str, fencing_token: int) -> None:
-    await session.execute(
-        update(Lease)
-        .where(Lease.qpu == qpu, Lease.fencing_token == fencing_token, Lease.released_at.is_(None))
-        .values(released_at=func.clock_timestamp())
-    )
+    await session.execute(_RELEASE, {"qpu": qpu, "token": fencing_token})
 
 
 async def holds(session: AsyncSession, qpu: str, fencing_token: int) -> bool:
-    found = await session.scalar(
-        select(Lease.fencing_token).where(
-            Lease.qpu == qpu,
-            Lease.fencing_token == fencing_token,
-            Lease.released_at.is_(None),
-            Lease.expires_at > func.clock_timestamp(),
-        )
-    )
-    return found is not None
+    values = {"qpu": qpu, "token": fencing_token}
+    return await session.scalar(_HOLDS, values) is not None
 
 
 def _in(seconds: float):  # pyright: ignore[reportUnknownParameterType]  an SQL expression

@@ -11,7 +11,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 import fsspec  # pyright: ignore[reportMissingTypeStubs]  it ships none
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -38,6 +38,21 @@ class Stored:
     url: str | None
 
 
+def seconds_ago(seconds: float) -> ColumnElement[datetime]:
+    return func.now() - text("make_interval(secs => :ago)").bindparams(ago=seconds)
+
+
+_FRESH = (
+    select(Payload.hash)
+    .where(
+        Payload.hash.in_(bindparam("hashes", expanding=True)),
+        Payload.created_at > seconds_ago(FRESH_SECONDS),
+    )
+    # Until something names it in this transaction, it is not collected either.
+    .with_for_update(read=True, key_share=True)
+)
+
+
 class PayloadStore:
     """Content-addressed bytes.
 
@@ -60,13 +75,7 @@ class PayloadStore:
         """Raises `Unavailable` when a file was collected since `keep`, which then has to repeat."""
         distinct = {payload.hash: payload for payload in payloads}
         await _require_files(session, [p.url for p in distinct.values() if p.url is not None])
-        fresh = await session.scalars(
-            select(Payload.hash)
-            .where(Payload.hash.in_(distinct), Payload.created_at > seconds_ago(FRESH_SECONDS))
-            # Until something names it in this transaction, it is not collected either.
-            .with_for_update(read=True, key_share=True)
-        )
-        for known in fresh:
+        for known in await session.scalars(_FRESH, {"hashes": list(distinct)}):
             del distinct[known]
         if distinct:
             # Sorted, so that two who record the same payloads do not wait for each other.
@@ -98,10 +107,6 @@ class PayloadStore:
         if hashlib.sha256(content).hexdigest() != key:
             raise OperatorNeeded(f"Payload {key} is damaged", where=url, remedy="Restore it.")
         return content
-
-
-def seconds_ago(seconds: float) -> ColumnElement[datetime]:
-    return func.now() - text("make_interval(secs => :ago)").bindparams(ago=seconds)
 
 
 async def _require_files(session: AsyncSession, urls: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -46,16 +46,19 @@ class StoredPiece:
     piece: Piece
 
 
+_OF_JOBS = (
+    select(ProgramRow, Payload.body, Payload.url)
+    .join(Payload, Payload.hash == ProgramRow.source_hash)
+    .where(ProgramRow.job_id == any_(bindparam("jobs", type_=ARRAY(Uuid))))
+    .order_by(ProgramRow.job_id, ProgramRow.position)
+)
+
+
 async def of_jobs(
     ledger: Ledger, session: AsyncSession, job_ids: Collection[UUID]
 ) -> dict[UUID, list[StoredProgram]]:
     """Each job's programs, in order."""
-    rows = await session.execute(
-        select(ProgramRow, Payload.body, Payload.url)
-        .join(Payload, Payload.hash == ProgramRow.source_hash)
-        .where(ProgramRow.job_id.in_(job_ids))
-        .order_by(ProgramRow.job_id, ProgramRow.position)
-    )
+    rows = await session.execute(_OF_JOBS, {"jobs": list(job_ids)})
     programs: dict[UUID, list[StoredProgram]] = defaultdict(list)
     for row, body, url in rows.tuples():
         source = await ledger.payloads.content(row.source_hash, body, url)
@@ -63,22 +66,24 @@ async def of_jobs(
     return dict(programs)
 
 
+_CACHED = (
+    select(Transpilation, Payload.body, Payload.url)
+    .join(Payload, Payload.hash == Transpilation.payload_hash)
+    .where(
+        tuple_(
+            Transpilation.program_hash, Transpilation.target_hash, Transpilation.options_hash
+        ).in_(bindparam("keys", expanding=True))
+    )
+    .order_by(Transpilation.part)
+)
+
+
 async def cached(
     ledger: Ledger, session: AsyncSession, keys: Collection[CacheKey]
 ) -> dict[CacheKey, tuple[StoredPiece, ...]]:
     """Those of the compiled programs that somebody compiled before."""
-    columns = (
-        Transpilation.program_hash,
-        Transpilation.target_hash,
-        Transpilation.options_hash,
-    )
     wanted = [(key.program_hash, key.target_hash, key.options_hash) for key in keys]
-    rows = await session.execute(
-        select(Transpilation, Payload.body, Payload.url)
-        .join(Payload, Payload.hash == Transpilation.payload_hash)
-        .where(tuple_(*columns).in_(wanted))
-        .order_by(Transpilation.part)
-    )
+    rows = await session.execute(_CACHED, {"keys": wanted})
     found: dict[CacheKey, tuple[StoredPiece, ...]] = {}
     for row, body, url in rows.tuples():
         key = CacheKey(row.program_hash, row.target_hash, row.options_hash)

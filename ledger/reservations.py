@@ -12,30 +12,32 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TextClause, delete, func, select, text, update
+from sqlalchemy import TextClause, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.quota import Allowance, QuotaExceeded, Scope, exact, exceeded
-from qpuflow.ledger.allowances import limits, lock, under, value_of
+from qpuflow.ledger.allowances import limits, lock, value_of
 from qpuflow.ledger.schema import AllowanceRow, JobRow, ReservationRow
 
 # As text: SQLAlchemy takes a millisecond to build it, which each job would pay.
 RESERVE = """
-WITH book AS (
+WITH wanted AS (
+    SELECT * FROM unnest(CAST(:jobs AS uuid[]), CAST(:amounts AS numeric[])) AS w (job, amount)
+), book AS (
     SELECT name FROM projects
     WHERE name = :project AND EXISTS (SELECT FROM allowances WHERE project = :project)
     FOR NO KEY UPDATE
 ), raised AS (
-    UPDATE allowances a SET reserved = a.reserved + :amount FROM book
+    UPDATE allowances a SET reserved = a.reserved + :total FROM book
     WHERE a.project = book.name AND (a.qpu IS NULL OR a.qpu = :qpu) AND a.unit = :unit
-      AND a.granted - a.charged - a.reserved >= :amount
+      AND a.granted - a.charged - a.reserved >= :total
     RETURNING a.id
 ), kept AS (
     INSERT INTO reservations (job_id, allowance_id, amount)
-    SELECT :job, id, :amount FROM raised
+    SELECT wanted.job, raised.id, wanted.amount FROM raised, wanted
 ){accepted}
 SELECT a.id FROM allowances a
 WHERE a.project = :project AND (a.qpu IS NULL OR a.qpu = :qpu) AND a.unit = :unit
@@ -43,54 +45,64 @@ WHERE a.project = :project AND (a.qpu IS NULL OR a.qpu = :qpu) AND a.unit = :uni
 """
 ACCEPTED = """, accepted AS (
     INSERT INTO job_events (job_id, actor, via, to_state, detail)
-    VALUES (:job, :actor, :via, 'queued', 'accepted')
+    SELECT job, :actor, :via, 'queued', 'accepted' FROM wanted
 )"""
 _RESERVE = text(RESERVE.format(accepted=""))
 _ACCEPT = text(RESERVE.format(accepted=ACCEPTED))
 
 
-async def reserve(session: AsyncSession, job_id: UUID, scope: Scope, seconds: float) -> None:
-    """Keep what the job is expected to use, of all allowances that it falls under.
+async def reserve(session: AsyncSession, scope: Scope, estimates: Mapping[UUID, float]) -> None:
+    """Keep what the jobs are expected to use, of all allowances that they fall under.
 
-    Raises `QuotaExceeded`; the transaction must then be rolled back.
+    Raises `QuotaExceeded` unless it is there for all; the transaction must then be rolled back.
     """
-    await _reserve(session, _RESERVE, job_id, scope, seconds)
+    await _reserve(session, _RESERVE, scope, estimates)
 
 
 async def accept(
-    session: AsyncSession, principal: Principal, job_id: UUID, scope: Scope, seconds: float
+    session: AsyncSession, principal: Principal, scope: Scope, estimates: Mapping[UUID, float]
 ) -> None:
-    """As `reserve`, and the first event of a new job in the same round trip."""
-    by = {"actor": principal.user, "via": principal.via}
-    await _reserve(session, _ACCEPT, job_id, scope, seconds, **by)
+    """As `reserve`, and the first event of each new job in the same round trip."""
+    await _reserve(session, _ACCEPT, scope, estimates, actor=principal.user, via=principal.via)
 
 
 async def _reserve(
     session: AsyncSession,
     statement: TextClause,
-    job_id: UUID,
     scope: Scope,
-    seconds: float,
+    estimates: Mapping[UUID, float],
     **values: str,
 ) -> None:
-    amount = exact(seconds)
-    values |= {"project": scope.project, "unit": scope.unit}
-    wanted = {**values, "job": job_id, "qpu": scope.qpu, "amount": amount}
+    amounts = {job_id: exact(seconds) for job_id, seconds in estimates.items()}
+    total = sum(amounts.values(), Decimal(0))
+    wanted = {
+        **values,
+        "project": scope.project,
+        "unit": scope.unit,
+        "qpu": scope.qpu,
+        "total": total,
+        "jobs": list(amounts),
+        "amounts": list(amounts.values()),
+    }
     if left_out := list(await session.scalars(statement, wanted)):
-        await _look_again(session, job_id, left_out, amount)
+        await _look_again(session, amounts, left_out, total)
 
 
 async def _look_again(
-    session: AsyncSession, job_id: UUID, allowance_ids: Sequence[int], amount: Decimal
+    session: AsyncSession,
+    amounts: Mapping[UUID, Decimal],
+    allowance_ids: Sequence[int],
+    total: Decimal,
 ) -> None:
     """The numbers were from before the book was ours; now they are not."""
     found = await session.scalars(select(AllowanceRow).where(AllowanceRow.id.in_(allowance_ids)))
     rows = found.all()
-    if short := [one for row in rows if (one := value_of(row)).available < amount]:
-        raise exceeded(short, amount)
+    if short := [one for row in rows if (one := value_of(row)).available < total]:
+        raise exceeded(short, total)
     for row in rows:
-        row.reserved += amount
-    await _keep(session, [_reservation(job_id, row, amount) for row in rows])
+        row.reserved += total
+    kept = [_reservation(job_id, row, amount) for job_id, amount in amounts.items() for row in rows]
+    await _keep(session, kept)
 
 
 async def adjust(
@@ -122,27 +134,40 @@ async def adjust(
     return refused
 
 
+_GIVE_BACK = text(
+    """
+    WITH books AS (
+        SELECT p.name FROM projects p
+        WHERE p.name IN (SELECT project FROM jobs WHERE id = ANY(:jobs))
+          AND EXISTS (SELECT FROM allowances WHERE project = p.name)
+        ORDER BY p.name FOR NO KEY UPDATE
+    ), freed AS (
+        DELETE FROM reservations WHERE job_id = ANY(:jobs) RETURNING allowance_id, amount
+    ), sums AS (
+        SELECT allowance_id, sum(amount) AS amount FROM freed GROUP BY allowance_id
+    )
+    UPDATE allowances a SET reserved = a.reserved - sums.amount FROM books, sums
+    WHERE a.project = books.name AND a.id = sums.allowance_id
+    """
+)
+
+
 async def give_back(session: AsyncSession, job_ids: Collection[UUID]) -> None:
     """These jobs have ended: they keep nothing any more."""
-    projects = select(JobRow.project).where(JobRow.id.in_(job_ids))
-    books = lock(projects).cte("books")
-    freed = (
-        delete(ReservationRow)
-        .where(ReservationRow.job_id.in_(job_ids))
-        .returning(ReservationRow.allowance_id, ReservationRow.amount)
-        .cte("freed")
+    await session.execute(_GIVE_BACK, {"jobs": list(job_ids)})
+
+
+_SETTLE = text(
+    """
+    WITH book AS (
+        SELECT p.name FROM projects p
+        WHERE p.name = :project AND EXISTS (SELECT FROM allowances WHERE project = p.name)
+        FOR NO KEY UPDATE
     )
-    sums = (
-        select(freed.c.allowance_id, func.sum(freed.c.amount).label("amount"))
-        .group_by(freed.c.allowance_id)
-        .cte("sums")
-    )
-    await session.execute(
-        update(AllowanceRow)
-        .where(AllowanceRow.project == books.c.name, AllowanceRow.id == sums.c.allowance_id)
-        .values(reserved=AllowanceRow.reserved - sums.c.amount)
-        .execution_options(synchronize_session=False)
-    )
+    UPDATE allowances a SET charged = a.charged + :amount FROM book
+    WHERE a.project = book.name AND (a.qpu IS NULL OR a.qpu = :qpu) AND a.unit = :unit
+    """
+)
 
 
 async def settle(session: AsyncSession, charges: Iterable[Mapping[str, Any]]) -> None:
@@ -155,13 +180,8 @@ async def settle(session: AsyncSession, charges: Iterable[Mapping[str, Any]]) ->
         scope = Scope(row["project"], row["qpu"])
         sums[scope] = sums.get(scope, Decimal(0)) + row["seconds"]
     for scope in sorted(sums, key=str):
-        book = lock(scope.project).cte("book")
-        await session.execute(
-            update(AllowanceRow)
-            .where(AllowanceRow.project == book.c.name, *under(scope))
-            .values(charged=AllowanceRow.charged + sums[scope])
-            .execution_options(synchronize_session=False)
-        )
+        values = {"project": scope.project, "qpu": scope.qpu, "unit": scope.unit}
+        await session.execute(_SETTLE, {**values, "amount": sums[scope]})
 
 
 def _short(row: AllowanceRow, own: Decimal, amount: Decimal) -> Allowance | None:

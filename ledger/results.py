@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -38,6 +39,13 @@ class Finished:
     timings: dict[str, float]
 
 
+_TIMED = (
+    update(JobRow)
+    .where(JobRow.id == bindparam("job"))
+    .values(timings=bindparam("timings_", type_=JSONB))
+)
+
+
 async def store(
     ledger: Ledger, session: AsyncSession, principal: Principal, finished: Sequence[Finished]
 ) -> set[UUID]:
@@ -60,9 +68,9 @@ async def store(
     charges = [_charge(one) for one in rows]
     await session.execute(insert(Charge), charges)
     stored = {"store_seconds": round(time.perf_counter() - began, 6)}
-    await session.execute(
-        update(JobRow), [{"id": one.job.id, "timings": one.timings | stored} for one in rows]
-    )
+    timings = [{"job": one.job.id, "timings_": one.timings | stored} for one in rows]
+    connection = await session.connection()
+    await connection.execute(_TIMED, timings)
     await reservations.settle(session, charges)
     return completed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -11,9 +12,9 @@ from qpuflow.domain.device import Device
 from qpuflow.domain.estimate import Estimate, guess
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.request import JobRequest, Program
-from qpuflow.ledger import jobs
+from qpuflow.ledger import submissions
 from qpuflow.ledger.database import Ledger
-from qpuflow.ledger.jobs import Accepted, AcceptedProgram, Submission
+from qpuflow.ledger.submissions import Accepted, AcceptedProgram, Submission
 from qpuflow.tasks.known import Known
 
 if TYPE_CHECKING:
@@ -42,27 +43,50 @@ async def admit(
     is wrong with a program, and `QuotaExceeded` when the project has too little left; nothing is
     written then.
     """
-    known = known or Known(ledger)
-    qpu = await known.qpu(journey.qpu)
-    parsed, estimate = await asyncio.to_thread(_check, request, qpu.device, known)
-    programs = [await _kept(ledger, *one) for one in zip(request.programs, parsed, strict=True)]
-    submission = Submission(
-        request,
-        qpu.name,
-        request.key or journey.key or uuid4().hex,
-        programs,
-        estimate_seconds=estimate.seconds,
-    )
-    return await jobs.accept(ledger, principal, submission, journey.flow_run_id)
+    (submission,) = await _checked(ledger, [(request, journey)], known or Known(ledger))
+    return await submissions.accept(ledger, principal, submission, journey.flow_run_id)
+
+
+async def admit_all(
+    ledger: Ledger,
+    principal: Principal,
+    requests: Sequence[tuple[JobRequest, Journey]],
+    known: Known,
+) -> list[Accepted]:
+    """As `admit`, for many jobs in one transaction: all of them are written, or none."""
+    wanted = await _checked(ledger, requests, known)
+    return await submissions.accept_all(ledger, principal, wanted)
+
+
+async def _checked(
+    ledger: Ledger, requests: Sequence[tuple[JobRequest, Journey]], known: Known
+) -> list[Submission]:
+    qpus = {name: await known.qpu(name) for name in {journey.qpu for _, journey in requests}}
+    devices = {name: qpu.device for name, qpu in qpus.items()}
+    checked = await asyncio.to_thread(_check, requests, devices, known)
+    return [
+        Submission(
+            request,
+            qpus[journey.qpu].name,
+            request.key or journey.key or uuid4().hex,
+            [await _kept(ledger, *one) for one in zip(request.programs, parsed, strict=True)],
+            estimate_seconds=estimate.seconds,
+        )
+        for (request, journey), (parsed, estimate) in zip(requests, checked, strict=True)
+    ]
 
 
 def _check(
-    request: JobRequest, device: Device, known: Known
-) -> tuple[tuple[ParsedProgram, ...], Estimate]:
+    requests: Sequence[tuple[JobRequest, Journey]], devices: Mapping[str, Device], known: Known
+) -> list[tuple[tuple[ParsedProgram, ...], Estimate]]:
     from qpuflow.domain.admission import check_request
 
-    parsed = check_request(request, device, known.parse)
-    return parsed, guess(request, parsed, device.pace)
+    checked: list[tuple[tuple[ParsedProgram, ...], Estimate]] = []
+    for request, journey in requests:
+        device = devices[journey.qpu]
+        parsed = check_request(request, device, known.parse)
+        checked.append((parsed, guess(request, parsed, device.pace)))
+    return checked
 
 
 async def _kept(ledger: Ledger, program: Program, parsed: ParsedProgram) -> AcceptedProgram:

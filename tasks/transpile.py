@@ -35,7 +35,7 @@ class Compilation:
 @step("transpile")
 async def transpile(chunk: Chunk) -> Chunk:
     carrying = chunk.carrying
-    async with carrying.ledger.begin() as session:
+    async with carrying.ledger.look() as session:
         ids = [work.job.id for work in chunk.active]
         stored = await programs.of_jobs(carrying.ledger, session, ids)
         works = [replace(work, programs=tuple(stored[work.job.id])) for work in chunk.active]

@@ -32,7 +32,7 @@ from qpuflow.domain.steps import QpuRules
 from qpuflow.drivers.fork_servers import prefork
 from qpuflow.flows.admitting import admit_run
 from qpuflow.flows.claiming import Claims
-from qpuflow.flows.outbox import prefect_client, queued
+from qpuflow.flows.outbox import keep_prefect_client, prefect_client, queued
 from qpuflow.flows.reap import take_back
 from qpuflow.flows.resources import Resources, acting_as, keep_resources
 from qpuflow.flows.waiting_list import WaitingList
@@ -56,6 +56,10 @@ ENTRYPOINT_SECONDS = 30.0
 _log = logging.getLogger("prefect.qpuflow.engine")
 
 
+def _unexpected(error: Exception) -> Exception | None:
+    return None if isinstance(error, QpuflowError) else error
+
+
 def serve(socket_path: str, pool: str) -> None:
     """Work for the worker that listens there, until it hangs up; then end this process."""
     # Compiling and simulating in children of a copy of this process: no import ever again.
@@ -74,7 +78,7 @@ def serve(socket_path: str, pool: str) -> None:
 
 async def _serve(socket_path: str, pool: str) -> None:
     reader, writer = await asyncio.open_unix_connection(socket_path)
-    async with keep_resources(Settings()) as shared:
+    async with keep_resources(Settings()) as shared, keep_prefect_client():
         engine = Engine(shared, writer, pool)
         engine.start(engine.fill_seats())
         async for order in reader:
@@ -127,8 +131,8 @@ class Engine:
                     if not await self._fill(claims):
                         await waiting_list.show()
                         await within(self._look, LOOK_FOR_WORK_SECONDS)
-                except QpuflowError as error:
-                    _log.warning("Nothing started: %s", error)
+                except Exception as error:  # noqa: BLE001  else nothing would ever start again
+                    _log.warning("Nothing started: %s", error, exc_info=_unexpected(error))
                     await asyncio.sleep(1.0)
 
     async def _fill(self, claims: Claims) -> bool:

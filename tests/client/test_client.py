@@ -43,6 +43,18 @@ def test_circuits_files_and_text_make_one_job_in_their_order() -> None:
     assert results[2].counts == {"1": 1024}
 
 
+def test_many_programs_are_submitted_at_once_each_as_its_own_job() -> None:
+    flips = [
+        f'OPENQASM 3.0; include "stdgates.inc"; qubit q; bit c; rx({angle}) q; c = measure q;'
+        for angle in ("0", "pi", "0")
+    ]
+    handles = client.submit_all(flips, qpu="aer", shots=10, key="flips")
+    assert [handle.result(60).counts for handle in handles] == [{"0": 10}, {"1": 10}, {"0": 10}]
+    assert client.job("flips/1") == handles[1]
+    with pytest.raises(InputError, match="nothing"):
+        client.submit_all([flips[0], "OPENQASM 3.0; nothing"], qpu="aer")
+
+
 def test_a_job_is_found_by_its_key_and_by_the_start_of_its_id() -> None:
     job = client.submit(bell(), qpu="aer", key="tuesday")
     assert client.job("tuesday") == client.job(str(job.id)[:12]) == job

@@ -13,11 +13,21 @@ from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.principal import Principal, service
 from qpuflow.domain.request import JobRequest, Program, ProgramFormat
 from qpuflow.domain.result import dataset_of
-from qpuflow.ledger import batches, carriers, events, intents, jobs, programs, qpus, results
+from qpuflow.ledger import (
+    batches,
+    carriers,
+    events,
+    intents,
+    jobs,
+    programs,
+    qpus,
+    results,
+    submissions,
+)
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.dataset_codec import MEDIA_TYPE, encode
-from qpuflow.ledger.jobs import Accepted, AcceptedProgram, Submission
 from qpuflow.ledger.results import Finished
+from qpuflow.ledger.submissions import Accepted, AcceptedProgram, Submission
 
 QPU = "rack"
 SOURCE = 'OPENQASM 3.0; include "stdgates.inc"; qubit q; bit c; h q; c = measure q;'
@@ -67,7 +77,7 @@ async def submit(
     estimate_seconds: float = 0.0,
 ) -> Accepted:
     wish = await submission(ledger, key, source, qpu, estimate_seconds)
-    return await jobs.accept(ledger, principal, wish, run)
+    return await submissions.accept(ledger, principal, wish, run)
 
 
 async def begin(ledger: Ledger, batch_id: UUID, run: UUID | None = None) -> UUID:

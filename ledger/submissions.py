@@ -1,0 +1,199 @@
+"""Accepting jobs: all that is written when a submission becomes durable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from uuid import UUID, uuid4
+
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from qpuflow.domain.errors import Conflict
+from qpuflow.domain.job import JobState
+from qpuflow.domain.principal import Principal
+from qpuflow.domain.quota import Scope
+from qpuflow.domain.request import JobRequest, ProgramFormat
+from qpuflow.ledger import accounts, batches, controls, reservations
+from qpuflow.ledger.batches import CarriedBy
+from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.payload_store import Stored
+from qpuflow.ledger.schema import JobRow, ProgramRow
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedProgram:
+    """A program that has been parsed, with the place of its source."""
+
+    name: str
+    format: ProgramFormat
+    source: Stored
+    parameters: list[dict[str, float]]
+    observables: dict[str, dict[str, float]]
+    num_qubits: int
+    num_clbits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to a submission. `batch_id` says who carries the job."""
+
+    job_id: UUID
+    batch_id: UUID
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One job to be."""
+
+    request: JobRequest
+    qpu: str
+    key: str
+    programs: Sequence[AcceptedProgram]
+    estimate_seconds: float
+
+    @property
+    def content_hash(self) -> str:
+        return self.request.content_hash(self.qpu)
+
+
+async def accept(
+    ledger: Ledger, principal: Principal, submission: Submission, flow_run_id: UUID | None = None
+) -> Accepted:
+    """Write the job, or find the one that the same user submitted under the same key.
+
+    With `flow_run_id` the job travels alone in that run; without, it joins the user's open batch.
+    Raises `Conflict` when the key stands for other content, and `QuotaExceeded`.
+    """
+    (accepted,) = await accept_all(ledger, principal, [submission], flow_run_id)
+    return accepted
+
+
+async def accept_all(
+    ledger: Ledger,
+    principal: Principal,
+    submissions: Sequence[Submission],
+    flow_run_id: UUID | None = None,
+) -> list[Accepted]:
+    """As `accept`, for many in one transaction: all of them, or none."""
+    for _ in range(2):
+        try:
+            async with ledger.begin() as session:
+                known = await _by_key(session, principal, submissions)
+                fresh = _fresh(submissions, known)
+                for _, group in groupby(sorted(fresh, key=_qpu), key=_qpu):
+                    known |= await _write(ledger, session, principal, list(group), flow_run_id)
+            return [known[submission.key] for submission in submissions]
+        except IntegrityError as error:
+            # Another process wrote the same key between our look and our insert.
+            if "uq_jobs_user_key" not in str(error.orig):
+                raise
+    raise Conflict("A key is being used by another submission")
+
+
+KNOWN = select(JobRow.id, JobRow.batch_id, JobRow.content_hash, JobRow.key).where(
+    JobRow.user == bindparam("user"), JobRow.key.in_(bindparam("keys", expanding=True))
+)
+
+
+async def _by_key(
+    session: AsyncSession, principal: Principal, submissions: Sequence[Submission]
+) -> dict[str, Accepted]:
+    keys = [submission.key for submission in submissions]
+    rows = (await session.execute(KNOWN, {"user": principal.user, "keys": keys})).all()
+    known = {row.key: row for row in rows}
+    for submission in submissions:
+        row = known.get(submission.key)
+        if row is not None and row.content_hash != submission.content_hash:
+            raise _other_content(submission.key, f"job {row.id}")
+    return {row.key: Accepted(row.id, row.batch_id, is_new=False) for row in rows}
+
+
+def _fresh(
+    submissions: Sequence[Submission], known: Mapping[str, Accepted]
+) -> Sequence[Submission]:
+    """One of each key that nobody has used."""
+    fresh: dict[str, Submission] = {}
+    for submission in submissions:
+        if submission.key in known:
+            continue
+        first = fresh.setdefault(submission.key, submission)
+        if first is not submission and first.content_hash != submission.content_hash:
+            raise _other_content(submission.key, "another job of this submission")
+    return list(fresh.values())
+
+
+def _other_content(key: str, what: str) -> Conflict:
+    return Conflict(
+        f"Key {key!r} already stands for {what}, which has other content",
+        remedy="Use a new key, or submit exactly what was submitted before.",
+    )
+
+
+def _qpu(submission: Submission) -> str:
+    return submission.qpu
+
+
+async def _write(
+    ledger: Ledger,
+    session: AsyncSession,
+    principal: Principal,
+    group: Sequence[Submission],
+    flow_run_id: UUID | None,
+) -> dict[str, Accepted]:
+    """Those for one QPU, in their order."""
+    qpu = group[0].qpu
+    await accounts.require_member(session, principal)
+    await controls.require_accepting(session, qpu)
+    await ledger.payloads.record(session, [one.source for s in group for one in s.programs])
+    carried_by = CarriedBy(qpu, principal.user, principal.project, flow_run_id)
+    batch_id = await batches.join(session, carried_by, len(group))
+    ids = {submission.key: uuid4() for submission in group}
+    jobs = [_job(ids[one.key], batch_id, principal, one) for one in group]
+    await session.execute(insert(JobRow), jobs)
+    programs = [row for one in group for row in _programs(ids[one.key], one)]
+    await session.execute(insert(ProgramRow), programs)
+    # Last, since others of the project wait from here to the commit.
+    scope = Scope(principal.project, qpu)
+    estimates = {ids[submission.key]: submission.estimate_seconds for submission in group}
+    await reservations.accept(session, principal, scope, estimates)
+    return {key: Accepted(job_id, batch_id, is_new=True) for key, job_id in ids.items()}
+
+
+def _job(
+    job_id: UUID, batch_id: UUID, principal: Principal, submission: Submission
+) -> dict[str, object]:
+    return {
+        "id": job_id,
+        "user": principal.user,
+        "project": principal.project,
+        "qpu": submission.qpu,
+        "key": submission.key,
+        "content_hash": submission.content_hash,
+        "state": JobState.QUEUED.value,
+        "shots": submission.request.shots,
+        "options": submission.request.options.model_dump(mode="json"),
+        "program_count": len(submission.programs),
+        "batch_id": batch_id,
+        "estimate_seconds": submission.estimate_seconds,
+    }
+
+
+def _programs(job_id: UUID, submission: Submission) -> list[dict[str, object]]:
+    return [
+        {
+            "job_id": job_id,
+            "position": position,
+            "name": program.name,
+            "format": program.format.value,
+            "source_hash": program.source.hash,
+            "parameters": program.parameters,
+            "observables": program.observables,
+            "num_qubits": program.num_qubits,
+            "num_clbits": program.num_clbits,
+        }
+        for position, program in enumerate(submission.programs)
+    ]

@@ -56,7 +56,7 @@ async def submit_ack(installation: Installation) -> list[Figure]:
 async def burst(installation: Installation) -> list[Figure]:
     connection = installation.connection
     began = time.perf_counter()
-    receipts = [await connection.submit(request()) for _ in range(BURST_JOBS)]
+    receipts = await connection.submit_all([request() for _ in range(BURST_JOBS)])
     await all_ended(connection, [receipt.job_id for receipt in receipts])
     rate = BURST_JOBS / (time.perf_counter() - began)
     return [Figure("burst_jobs_per_second", rate, "1/s", ">= 200")]
@@ -65,7 +65,7 @@ async def burst(installation: Installation) -> list[Figure]:
 async def burst_of_many(installation: Installation) -> list[Figure]:
     async def user(number: int) -> None:
         async with connect(installation.acting_as(f"user-{number}")) as connection:
-            receipts = [await connection.submit(request()) for _ in range(JOBS_EACH)]
+            receipts = await connection.submit_all([request() for _ in range(JOBS_EACH)])
             await all_ended(connection, [receipt.job_id for receipt in receipts])
 
     began = time.perf_counter()

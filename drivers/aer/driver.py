@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import pickle
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+KEPT_PLANS = 500
+
+
 class AerDriver:
     """One simulated QPU, used from one event loop."""
 
@@ -45,6 +50,7 @@ class AerDriver:
         self._threads = max(1, (os.cpu_count() or 1) // self._settings.lanes)
         # One child more than lanes: estimates are made while every lane simulates.
         self._pool = ForkedPool(PRELOAD, self._settings.lanes + 1)
+        self._plans: dict[bytes, tuple[Plan, ...]] = {}
         self._runs = OwnRuns(name, "aer", self._settings.lanes)
 
     async def describe(self) -> Device:
@@ -80,8 +86,16 @@ class AerDriver:
         self._pool.close()
 
     async def _plan(self, executables: Sequence[Executable], shots: int) -> tuple[Plan, ...]:
+        """Made once for what is estimated, submitted, and submitted again."""
         check_limits(self._device, programs=len(executables), shots=shots)
-        return await self._pool.run(plan, self._settings, tuple(executables), shots)
+        wanted = tuple(executables)
+        key = hashlib.sha256(pickle.dumps((wanted, shots))).digest()
+        if (known := self._plans.get(key)) is not None:
+            return known
+        self._plans[key] = plans = await self._pool.run(plan, self._settings, wanted, shots)
+        if len(self._plans) > KEPT_PLANS:
+            del self._plans[next(iter(self._plans))]
+        return plans
 
     async def _simulate(self, executables: tuple[Executable, ...], shots: int) -> Outcome:
         simulated = await self._pool.run(

@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 from asyncio.subprocess import Process, create_subprocess_exec
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,17 +71,21 @@ class Installation:
 
 
 @asynccontextmanager
-async def installation() -> AsyncGenerator[Installation]:
+async def installation(
+    workers: tuple[str, ...] = ("aer",), prepare: Callable[[Settings], None] = lambda _: None
+) -> AsyncGenerator[Installation]:
+    """`prepare` sees the home before the stack does."""
     with tempfile.TemporaryDirectory(prefix="qpuflow-bench-") as home:
         # Whoever is killed is missed soon.
         settings = Settings(
             home=Path(home),
             port=0,
-            workers=("aer",),
+            workers=workers,
             user="bench",
             heartbeat_seconds=1.0,
             lost_after_seconds=10.0,
         )
+        prepare(settings)
         async with (
             running_stack(settings, Plan(worker_type=WORKER_TYPE)),
             connect(settings) as connection,

@@ -21,7 +21,8 @@ MAX_RUNS = 10_000
 MAX_TOTAL_SHOTS = 100_000_000
 """Runs x shots of a job."""
 MAX_MEMORY_BYTES = 1_000_000_000
-"""Bits that a job may keep, one byte each, with the option `memory`."""
+"""What a job may keep of every shot: bits, one byte each, and points in the IQ plane."""
+POINT_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,30 @@ def check_request(
     `read` parses, or remembers. A device that is offline refuses nothing: its jobs wait.
     """
     check_limits(device, programs=len(request.programs), shots=request.shots)
+    _check_measurement(request, device)
     parsed = tuple(_check_program(program, device, read) for program in request.programs)
     _check_work(request, _work_of(request.programs, parsed))
     return parsed
+
+
+def _check_measurement(request: JobRequest, device: Device) -> None:
+    level, levels = request.options.measurement_level, device.measurement_levels
+    if level not in levels:
+        known = " and ".join(map(str, sorted(levels)))
+        raise InputError(
+            f"{device.name} has no measurement level {level}", remedy=f"It has {known}."
+        )
+    if not request.options.average:
+        return
+    if 1 not in levels:
+        raise InputError(
+            f"{device.name} does not average shots", remedy="Take the mean of its counts."
+        )
+    if request.options.memory or any(program.observables for program in request.programs):
+        raise InputError(
+            "Averaged shots have no bits, and memory and observables are made of bits",
+            remedy="Leave average off, or leave memory and observables out.",
+        )
 
 
 def _check_program(
@@ -112,11 +134,12 @@ def _check_work(request: JobRequest, work: _Work) -> None:
             f"{MAX_TOTAL_SHOTS:,}",
             remedy=remedy,
         )
-    if request.options.memory and (kept := work.bits * request.shots) > MAX_MEMORY_BYTES:
+    options = request.options
+    each = options.memory + POINT_BYTES * (options.measurement_level < 2 and not options.average)
+    if (kept := each * work.bits * request.shots) > MAX_MEMORY_BYTES:
         raise InputError(
-            f"With the option memory the job would keep {kept:,} bits, more than "
-            f"{MAX_MEMORY_BYTES:,}",
-            remedy="Leave memory off to get counts only, or use fewer points or shots.",
+            f"The job would keep {kept:,} bytes of its shots, more than {MAX_MEMORY_BYTES:,}",
+            remedy="Leave memory off, average, or use fewer points or shots.",
         )
 
 

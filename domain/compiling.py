@@ -47,8 +47,20 @@ class Compiled:
         seed: int | None = None,
         method: str = "automatic",
         memory: bool = False,
+        measurement_level: int = 2,
+        average: bool = False,
     ) -> Executable:
-        return Executable(name, self.qpy, self.registers, tuple(points), seed, method, memory)
+        return Executable(
+            name,
+            self.qpy,
+            self.registers,
+            tuple(points),
+            seed,
+            method,
+            memory,
+            measurement_level,
+            average,
+        )
 
 
 def compile_circuit(

@@ -98,6 +98,9 @@ class Device(_Value):
         default=True, description="Running work stops within seconds when it is cancelled."
     )
     description: str = ""
+    measurement_levels: tuple[int, ...] = Field(
+        default=(2,), description="2: bits; 1: points in the IQ plane, and averages; 0: raw traces."
+    )
     pace: Pace = Pace()
 
     @property

@@ -29,6 +29,8 @@ class Executable:
     seed: int | None = None
     method: str = "automatic"
     memory: bool = False
+    measurement_level: int = 2
+    average: bool = False
 
     @property
     def num_clbits(self) -> int:

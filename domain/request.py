@@ -104,6 +104,14 @@ class JobOptions(_Value):
         default="automatic", description="Simulators only: how the state is represented."
     )
     memory: bool = Field(default=False, description="Keep every shot's bits, not only the counts.")
+    measurement_level: Literal[0, 1, 2] = Field(
+        default=2,
+        description="2: bits. 1: points in the IQ plane, too. 0: raw traces. "
+        "Most QPUs have 2 only.",
+    )
+    average: bool = Field(
+        default=False, description="The mean of all shots in place of each, where a QPU can."
+    )
 
 
 class JobRequest(_Value):

@@ -53,6 +53,8 @@ class Work:
                 seed=options.seed,
                 method=options.method,
                 memory=options.memory,
+                measurement_level=options.measurement_level,
+                average=options.average,
             )
             for stored, parts in zip(self.programs, self.parts, strict=True)
             for part in parts

@@ -40,6 +40,12 @@ def submit(
     level: Level = 1,
     seed: Annotated[int | None, typer.Option(help="Fixes compilation and simulation.")] = None,
     memory: Annotated[bool, typer.Option("--memory", help="Keep every shot.")] = False,
+    measurement_level: Annotated[
+        int, typer.Option(min=0, max=2, help="2: bits. 1: points in the IQ plane, too.")
+    ] = 2,
+    average: Annotated[
+        bool, typer.Option("--average", help="The mean of all shots in place of each.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the results.")] = False,
     timeout: Timeout = None,
     json: Json = False,
@@ -53,7 +59,13 @@ def submit(
         qpu=qpu,
         shots=shots,
         key=key,
-        options={"optimization_level": level, "seed": seed, "memory": memory},
+        options={
+            "optimization_level": level,
+            "seed": seed,
+            "memory": memory,
+            "measurement_level": measurement_level,
+            "average": average,
+        },
     )
     state = context.ensure_object(State)
     if not wait:

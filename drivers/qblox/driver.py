@@ -134,7 +134,8 @@ class QbloxDriver:
     async def estimate(self, executables: Sequence[Executable], shots: int) -> Estimate:
         programs = await self._programs(executables, shots)
         durations = Durations(await self._chip())
-        planned = list(runs(programs, shots))
+        average = any(one.average for one in executables)
+        planned = list(runs(programs, shots, average=average))
         playing = sum(
             run.upload.duration_ns(durations) * 1e-9 * run.upload.repetitions for run in planned
         )
@@ -143,6 +144,11 @@ class QbloxDriver:
     async def calibration(self) -> Mapping[str, Any]:
         await self.describe()
         return (await self._chip()).model_dump(mode="json")
+
+    async def health(self) -> Mapping[str, float | str | None]:
+        """What the daemon says of itself: what runs and waits, how busy it was."""
+        report: Report = await self._ask(Health(), Report)
+        return report.values
 
     async def close(self) -> None:
         if self._asker is not None:

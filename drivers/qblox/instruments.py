@@ -52,7 +52,8 @@ class Instruments:
     def run(self, schedule: Schedule, seeds: Sequence[int]) -> dict[int, Acquired]:
         """By qubit. `seeds`, one a program, are for a dummy's chip; real ones have none."""
         if self._signals is not None:
-            self._signals.inject(schedule, seeds)
+            self._signals.clear(schedule)
+            self._signals.inject(self._signals.prepare(schedule, seeds))
         try:
             self._start(schedule)
             self._wait(schedule)

@@ -25,10 +25,13 @@ class Run:
     upload: Upload
 
 
-def runs(programs: Sequence[NativeProgram], shots: int) -> Iterator[Run]:
-    """In order. Where one program's shots do not fit, several runs repeat it."""
+def runs(programs: Sequence[NativeProgram], shots: int, *, average: bool = False) -> Iterator[Run]:
+    """In order. Where one program's shots do not fit, several runs repeat it.
+
+    Averaged shots share their bins, and always fit.
+    """
     first = 0
-    for group in _groups(programs, shots):
+    for group in _groups(programs, 1 if average else shots):
         most = MOST_BINS // max(1, *_bins(group).values(), 1)
         if most == 0:
             raise InputError(
@@ -36,8 +39,10 @@ def runs(programs: Sequence[NativeProgram], shots: int) -> Iterator[Run]:
                 f"sequencer keeps {MOST_BINS:,} results",
                 remedy="Measure less often in one program.",
             )
+        if average:
+            most = shots
         for shot in range(0, shots, most):
-            yield Run(first, shot, Upload(tuple(group), min(most, shots - shot)))
+            yield Run(first, shot, Upload(tuple(group), min(most, shots - shot), average))
         first += len(group)
 
 

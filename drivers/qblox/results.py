@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from qpuflow.domain.executable import Executable, Register
 from qpuflow.drivers.qblox.programs import NativeProgram, Upload
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
     from numpy.typing import NDArray
+
+    from qpuflow.drivers.qblox.config.chip import Readout
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,31 @@ def bits_of(
     return bits
 
 
+def iq_of(
+    program: NativeProgram, acquired: Mapping[int, Acquired], shots: int
+) -> NDArray[np.float32]:
+    """I and Q with the shape (shot, clbit, 2), in full scales; NaN where nothing was measured."""
+    import numpy as np
+
+    iq = np.full((shots, len(program.bits), 2), np.nan, dtype=np.float32)
+    for clbit, source in enumerate(program.bits):
+        if source is not None:
+            points = acquired[source.qubit].points[:, source.index]
+            iq[:, clbit, 0], iq[:, clbit, 1] = points.real, points.imag
+    return iq
+
+
+def ones_of(program: NativeProgram, acquired: Mapping[int, Acquired]) -> NDArray[np.float64]:
+    """Of averaged shots: in which share of them each classical bit was 1, shape (clbit,)."""
+    import numpy as np
+
+    ones = np.zeros(len(program.bits))
+    for clbit, source in enumerate(program.bits):
+        if source is not None:
+            ones[clbit] = acquired[source.qubit].ones[0, source.index]
+    return ones
+
+
 def counts_of_bits(bits: NDArray[np.uint8], registers: Sequence[Register]) -> dict[str, int]:
     """Qiskit's keys: clbit 0 rightmost, the last register leftmost."""
     import numpy as np
@@ -79,17 +106,68 @@ def _key(row: NDArray[np.uint8], registers: Sequence[Register]) -> str:
     return " ".join(reversed(parts))
 
 
-def counts_dataset(
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What became of one point of an executable: `bits` of each shot, or `ones` of their mean.
+
+    `iq` has the shape (shot, clbit, 2), with one shot where they were averaged.
+    """
+
+    bits: NDArray[np.uint8] | None
+    ones: NDArray[np.float64]
+    iq: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, upload: Upload, program: NativeProgram, acquired: Mapping[int, Acquired]) -> Self:
+        shots = 1 if upload.averaged else upload.repetitions
+        bits = None if upload.averaged else bits_of(program, acquired, shots)
+        return cls(bits, ones_of(program, acquired), iq_of(program, acquired, shots))
+
+
+def dataset_of_points(
     executable: Executable,
     shots: int,
-    points: Sequence[NDArray[np.uint8]],
+    points: Sequence[Sequence[Measured]],
+    classifier: Sequence[Readout | None],
     attrs: Mapping[str, Any],
 ) -> xr.Dataset:
-    """Level 2. `points` has each point's bits."""
+    """`points` has what each run gave of each point; `classifier` each clbit's readout.
+
+    Averaged shots have no counts: the table of counts is empty.
+    """
     import numpy as np
 
     from qpuflow.domain.result import dataset_of
 
-    counts = [counts_of_bits(bits, executable.registers) for bits in points]
-    memory = np.stack(points) if executable.memory else None
-    return dataset_of(executable, shots, counts, memory, **attrs)
+    levels = {"measurement_level": executable.measurement_level, "average": int(executable.average)}
+    if executable.average:
+        dataset = dataset_of(executable, shots, [{} for _ in points], None, **attrs, **levels)
+        if executable.measurement_level == 2:
+            ones = np.stack([runs[0].ones for runs in points])
+            return dataset.assign(ones=(("point", "clbit"), ones))
+        return _with_iq(dataset, np.stack([runs[0].iq[0] for runs in points]), classifier)
+    bits = [np.concatenate([run.bits for run in runs if run.bits is not None]) for runs in points]
+    counts = [counts_of_bits(one, executable.registers) for one in bits]
+    memory = np.stack(bits) if executable.memory else None
+    dataset = dataset_of(executable, shots, counts, memory, **attrs, **levels)
+    if executable.measurement_level == 2:
+        return dataset
+    iq = np.stack([np.concatenate([run.iq for run in runs]) for runs in points])
+    return _with_iq(dataset, iq, classifier)
+
+
+def _with_iq(
+    dataset: xr.Dataset, iq: NDArray[np.float32], classifier: Sequence[Readout | None]
+) -> xr.Dataset:
+    """With the line that classifies: what a shot's point, turned, is a 1 from on."""
+    import numpy as np
+
+    shot = ("shot",) if iq.ndim == 4 else ()
+    dims = ("point", *shot, "clbit", "quadrature")
+    turns = [np.nan if one is None else one.rotation_degrees for one in classifier]
+    thresholds = [np.nan if one is None else one.threshold for one in classifier]
+    return dataset.assign(iq=(dims, iq, {"units": "full scale of the input"})).assign_coords(
+        quadrature=["I", "Q"],
+        rotation_degrees=("clbit", turns, {"units": "degree"}),
+        threshold=("clbit", thresholds, {"units": "full scale of the input"}),
+    )

@@ -13,13 +13,13 @@ from qpuflow.drivers.qblox.config import Configuration
 from qpuflow.drivers.qblox.instruments import Instruments
 from qpuflow.drivers.qblox.packing import Run, runs
 from qpuflow.drivers.qblox.programs import NativeProgram, native_programs
-from qpuflow.drivers.qblox.results import bits_of, by_program, counts_dataset
+from qpuflow.drivers.qblox.results import Measured, by_program, dataset_of_points
 from qpuflow.drivers.qblox.settings import RackSettings
 
 if TYPE_CHECKING:
-    import numpy as np
     import xarray as xr
-    from numpy.typing import NDArray
+
+    from qpuflow.drivers.qblox.config.chip import Readout
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class _Point:
 
     program: NativeProgram
     seed: int
-    bits: list[NDArray[np.uint8]] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list[Measured])
     schedules: list[str] = field(default_factory=list[str])
 
 
@@ -52,14 +52,15 @@ class Session:
         """`InputError` where a program is more than the rack can do; nothing has run then."""
         work = [list(self._points(executable)) for executable in executables]
         flat = [point for points in work for point in points]
-        planned = list(runs([point.program for point in flat], shots))
+        average = any(executable.average for executable in executables)
+        planned = list(runs([point.program for point in flat], shots, average=average))
         compiled = [self._instruments.schedule(run.upload) for run in planned]
         began = time.perf_counter()
         for run, schedule in zip(planned, compiled, strict=True):
             points = flat[run.first : run.first + len(run.upload.programs)]
             acquired = self._instruments.run(schedule, [_seed(p, run) for p in points])
             for point, part in zip(points, by_program(run.upload, acquired), strict=True):
-                point.bits.append(bits_of(point.program, part, run.upload.repetitions))
+                point.measured.append(Measured.of(run.upload, point.program, part))
                 point.schedules.append(schedule.instructions_hash)
         seconds = time.perf_counter() - began
         datasets = [
@@ -85,10 +86,14 @@ class Session:
     def _dataset(
         self, executable: Executable, shots: int, points: Sequence[_Point], seconds: float
     ) -> xr.Dataset:
-        import numpy as np
+        measured = [point.measured for point in points]
+        attrs = self._attrs(points, seconds)
+        return dataset_of_points(executable, shots, measured, self._readouts(points[0]), attrs)
 
-        bits = [np.concatenate(point.bits) for point in points]
-        return counts_dataset(executable, shots, bits, self._attrs(points, seconds))
+    def _readouts(self, point: _Point) -> list[Readout | None]:
+        """Of each classical bit that anything wrote."""
+        qubits = list(self._configuration.device.qubits.values())
+        return [source and qubits[source.qubit].readout for source in point.program.bits]
 
     def _attrs(self, points: Sequence[_Point], seconds: float) -> dict[str, Any]:
         versions = self._instruments.versions

@@ -91,7 +91,7 @@ def test_the_number_of_shots_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_kept_bits_are_bounded_only_when_they_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "MAX_MEMORY_BYTES", 1999)
-    assert "2,000 bits" in refusal(BELL2, shots=1000, options={"memory": True})
+    assert "2,000 bytes" in refusal(BELL2, shots=1000, options={"memory": True})
     assert check_request(request(BELL2, shots=1000), DEVICE)
 
 
@@ -135,3 +135,16 @@ def test_a_readable_error_never_repeats_a_whole_program() -> None:
 def test_both_versions_of_nan_in_parameters_are_readable() -> None:
     what = problems(programs=[{"source": QASM3, "parameters": [{"a": float("nan")}]}]).what
     assert what == "programs[0].parameters: parameter 'a' of point 0 is nan, not a number"
+
+
+def test_what_the_device_cannot_measure_is_refused() -> None:
+    words = refusal(BELL2, options={"measurement_level": 1})
+    assert "no measurement level 1" in words
+    assert "does not average" in refusal(BELL2, options={"average": True})
+    rack = DEVICE.model_copy(update={"measurement_levels": (1, 2)})
+    assert check_request(request(BELL2, options={"measurement_level": 1, "average": True}), rack)
+    kept = request(BELL2, options={"average": True, "memory": True})
+    observed = request(BELL2, options={"average": True}, observables={"parity": {"ZZ": 1.0}})
+    for refused in (kept, observed):
+        with pytest.raises(InputError, match="Averaged shots have no bits"):
+            check_request(refused, rack)

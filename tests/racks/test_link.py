@@ -204,7 +204,7 @@ async def test_a_peer_of_another_version_is_told_so(daemon: Daemon) -> None:
     body = json.loads(Envelope(body=Health()).model_dump_json())
     answer = json.loads(await asker.ask(json.dumps({**body, "version": 9}).encode()))
     assert answer["error"] == "OperatorNeeded"
-    assert "version 1 of the link, and was asked in 9" in answer["what"]
+    assert "version 2 of the link, and was asked in 9" in answer["what"]
     asker.close()
 
 

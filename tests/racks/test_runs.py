@@ -8,9 +8,11 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import pytest_asyncio
 from qiskit import QuantumCircuit
@@ -45,6 +47,50 @@ async def test_a_job_says_what_it_ran_with(
     assert attrs["hardware_file_hash"] == configuration.hardware_hash
     assert len(attrs["schedule_hashes"]) == 64
     assert f"{attrs['executor']}_scheduler_version" in attrs
+
+
+async def test_points_in_the_iq_plane_give_the_bits_that_the_hardware_gave(
+    engine: Engine, device: Device
+) -> None:
+    circuit = QuantumCircuit(3, 4)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.x(2)
+    circuit.measure([0, 1, 2], [2, 0, 1])
+    program = replace(compiled(circuit, device, memory=True), measurement_level=1)
+    dataset = (await engine.execute([program], 2000)).datasets[0]
+    assert dataset["iq"].dims == ("point", "shot", "clbit", "quadrature")
+    assert dataset["iq"].attrs["units"] == "full scale of the input"
+    points = dataset["iq"].sel(quadrature="I") + 1j * dataset["iq"].sel(quadrature="Q")
+    turned = (points * np.exp(1j * np.radians(dataset["rotation_degrees"]))).real
+    bits = (turned >= dataset["threshold"]).transpose("point", "shot", "clbit")
+    assert (bits.values[..., :3] == dataset["bits"].values[..., :3]).mean() > 0.999
+    assert np.isnan(dataset["iq"].values[..., 3, :]).all(), "nothing was measured into it"
+    assert sum(counts_of(dataset).values()) == 2000
+    ones = points.values[0, dataset["bits"].values[0, :, 0] == 1, 0]
+    zeros = points.values[0, dataset["bits"].values[0, :, 0] == 0, 0]
+    assert abs(ones.mean() - zeros.mean()) > 3 * ones.std(), "two blobs"
+
+
+async def test_averages_are_those_of_the_shots(engine: Engine, device: Device) -> None:
+    program = compiled(bell(), device)
+    each = (await engine.execute([replace(program, measurement_level=1)], 4000)).datasets[0]
+    points = replace(program, measurement_level=1, average=True)
+    mean = (await engine.execute([points], 4000)).datasets[0]
+    assert mean["iq"].dims == ("point", "clbit", "quadrature")
+    assert counts_of(mean) == {}
+    wanted = each["iq"].mean("shot").values
+    assert np.abs(mean["iq"].values - wanted).max() < 0.003
+    ones = (await engine.execute([replace(program, average=True)], 4000)).datasets[0]["ones"]
+    assert ones.dims == ("point", "clbit")
+    assert np.abs(ones.values - 0.5).max() < 0.05
+
+
+async def test_averaged_shots_share_their_bins(engine: Engine, device: Device) -> None:
+    program = replace(compiled(ones(1), device), average=True)
+    dataset = (await engine.execute([program], 200_000)).datasets[0]
+    assert len(dataset.attrs["schedule_hashes"].split()) == 1
+    assert dataset["ones"].values[0, 0] > 0.98
 
 
 async def test_a_sweep_and_a_batch_share_uploads(engine: Engine, device: Device) -> None:

@@ -44,6 +44,20 @@ async def test_a_job_goes_from_the_command_line_to_the_sequencers_and_back(
         assert dataset["bits"].shape == (1, 2000, 2)
 
 
+async def test_points_in_the_iq_plane_come_with_the_result_where_there_are_any(
+    stack: Installation, tmp_path: Path
+) -> None:
+    import xarray as xr
+
+    report = await submitted(stack, "--shots", 300, "--measurement-level", 1, "--wait")
+    assert (await stack.run("result", report["job_id"], "--netcdf", tmp_path)).code == 0
+    with xr.open_dataset(tmp_path / "bell.nc", engine="h5netcdf") as dataset:
+        assert dict(dataset["iq"].sizes) == {"point": 1, "shot": 300, "clbit": 2, "quadrature": 2}
+        assert list(dataset["quadrature"].values) == ["I", "Q"]
+    refused = await stack.run("submit", BELL, "--qpu", "aer", "--measurement-level", 1)
+    assert (refused.code, "no measurement level 1" in refused.message) == (2, True)
+
+
 async def test_who_booked_it_goes_first_on_it(stack: Installation) -> None:
     booking = (await stack.run("--user", "carol", "book", QPU, "now", "+1h", "--json")).json
     try:

@@ -49,6 +49,7 @@ class Rack:
         self._news = asyncio.Condition()
         self._started = time.monotonic()
         self._busy_seconds = 0.0
+        self._played_seconds = 0.0
 
     async def answer(self, content: bytes) -> bytes:
         """A reply to every request; errors travel as what they are."""
@@ -162,6 +163,7 @@ class Rack:
             "waiting": self._journal.waiting(),
             "up_seconds": up,
             "busy_fraction": self._busy_seconds / up if up else 0.0,
+            "played_seconds": self._played_seconds,
             "device_file_hash": self._configuration.device_hash,
         }
 
@@ -197,6 +199,7 @@ class Rack:
             self._journal.end(entry.token, RemoteState.FAILED, str(error) or repr(error))
         else:
             ran = task.result()
+            self._played_seconds += ran.seconds
             datasets = tuple(encode(dataset) for dataset in ran.datasets)
             results = messages.Results(datasets=datasets, seconds=ran.seconds)
             content = results.model_dump_json().encode()

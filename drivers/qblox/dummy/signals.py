@@ -25,6 +25,10 @@ class _Bin(NamedTuple):
     avg_cnt: int
 
 
+Filled = tuple[Bins, "list[_Bin | None]"]
+"""Where a sequencer's bins are, and what is in them."""
+
+
 class Signals:
     """Of one chip on one dummy cluster."""
 
@@ -32,12 +36,15 @@ class Signals:
         self._clouds = [chip.clouds[name] for name in names]
         self._cluster = cluster
 
-    def inject(self, schedule: Schedule, seeds: Sequence[int]) -> None:
-        """All that this run shall acquire, and nothing of any other. One seed a program."""
-        self.clear(schedule)
+    def prepare(self, schedule: Schedule, seeds: Sequence[int]) -> list[Filled]:
+        """All that this run shall acquire. One seed a program."""
         points = self._points(schedule.upload, seeds)
-        for bins in schedule.bins:
-            filled = _filled(bins, points[bins.qubit], schedule.upload)
+        return [
+            (bins, _filled(bins, points[bins.qubit], schedule.upload)) for bins in schedule.bins
+        ]
+
+    def inject(self, prepared: Sequence[Filled]) -> None:
+        for bins, filled in prepared:
             _sequencer(self._cluster, bins).set_dummy_binned_acquisition_data(
                 acq_index_name=bins.acquisition, data=filled
             )

@@ -60,8 +60,8 @@ class QuantifyExecutor:
         device.hardware_config(hardware.for_scheduler(_CONFIG_TYPE))
         self._config: Any = device.generate_compilation_config()
         self._compiler = SerialCompiler("qpuflow_compiler")
-        self._coordinator = InstrumentCoordinator("qpuflow", add_default_generic_icc=False)
-        self._coordinator.add_component(ClusterComponent(cluster))
+        self.coordinator = InstrumentCoordinator("qpuflow", add_default_generic_icc=False)
+        self.coordinator.add_component(ClusterComponent(cluster))
 
     def compile(self, upload: Upload) -> Schedule:
         with compiling():
@@ -77,16 +77,16 @@ class QuantifyExecutor:
         )
 
     def load(self, schedule: Schedule) -> None:
-        self._coordinator.prepare(schedule.compiled)
+        self.coordinator.prepare(schedule.compiled)
 
     def start(self) -> None:
-        self._coordinator.start()
+        self.coordinator.start()
 
     def is_running(self) -> bool:
-        return self._coordinator.is_running
+        return self.coordinator.is_running
 
     def stop(self) -> None:
-        self._coordinator.stop()
+        self.coordinator.stop()
 
     def _schedule(self, upload: Upload) -> QuantifySchedule:
         schedule = QuantifySchedule("upload", repetitions=upload.repetitions)

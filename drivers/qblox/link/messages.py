@@ -15,7 +15,7 @@ from qpuflow.domain.device import Device
 from qpuflow.domain.executable import Executable, Register
 from qpuflow.drivers.base import RemoteState
 
-VERSION = 1
+VERSION = 2
 
 
 class Message(BaseModel):
@@ -33,6 +33,8 @@ class Circuit(Message):
     points: tuple[dict[str, float], ...]
     seed: int | None
     memory: bool
+    measurement_level: int
+    average: bool
 
     @classmethod
     def of(cls, executable: Executable) -> Circuit:
@@ -43,12 +45,21 @@ class Circuit(Message):
             points=executable.points,
             seed=executable.seed,
             memory=executable.memory,
+            measurement_level=executable.measurement_level,
+            average=executable.average,
         )
 
     def executable(self) -> Executable:
         registers = tuple(Register(name, size) for name, size in self.registers)
         return Executable(
-            self.name, self.qpy, registers, self.points, seed=self.seed, memory=self.memory
+            self.name,
+            self.qpy,
+            registers,
+            self.points,
+            seed=self.seed,
+            memory=self.memory,
+            measurement_level=self.measurement_level,
+            average=self.average,
         )
 
 

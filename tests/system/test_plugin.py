@@ -96,13 +96,13 @@ async def test_its_token_is_nowhere_to_be_read(plugged: Plugged) -> None:
     for log in (plugged.stack.home / "logs").iterdir():
         assert TOKEN.encode() not in log.read_bytes(), log
     for database in ("qpuflow", "prefect"):
-        dumped = await _dumped(plugged.stack, database)
-        assert b"CREATE TABLE" in dumped
-        assert b"coin" in dumped
-        assert TOKEN.encode() not in dumped, database
+        text = await dumped(plugged.stack, database)
+        assert b"CREATE TABLE" in text
+        assert b"coin" in text
+        assert TOKEN.encode() not in text, database
 
 
-async def _dumped(stack: Installation, database: str) -> bytes:
+async def dumped(stack: Installation, database: str) -> bytes:
     url = postgres.Cluster(stack.home / "postgres").url(database)
     process = await asyncio.create_subprocess_exec(
         *(str(postgres.binaries() / "pg_dump"), "--dbname", url),

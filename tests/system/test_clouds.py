@@ -1,0 +1,162 @@
+"""QPUs in clouds: from their blocks to results, by the command line, through an own worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qpuflow.drivers.fake_clouds import Books, Fault, Kind, Weather
+from qpuflow.drivers.fake_clouds.jobs import Backlog
+from tests.system.installation import Installation, eventually
+from tests.system.own_worker import OwnWorker
+from tests.system.test_kills import charged_once, finished
+from tests.system.test_plugin import dumped
+
+pytestmark = pytest.mark.timeout(400)
+
+BELL = """OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit[2] c; h q[0]; cx q[0], q[1];
+c = measure q;"""
+
+SECRET = "s3cr3t-bm90aGluZy10by1zZWU"
+
+QUICK = {"QPUFLOW_HEARTBEAT_SECONDS": "1", "QPUFLOW_LOST_AFTER_SECONDS": "10"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sky:
+    """A cloud that is up, and the program that saves the blocks of a QPU in it."""
+
+    qpu: str
+    block: str
+    save: str
+    weather: Weather
+    books: Books
+    backlog: Backlog
+
+
+@contextmanager
+def ibm() -> Generator[Sky]:
+    from qpuflow.drivers.fake_clouds.ibm.served import ibm_served
+
+    with ibm_served() as at:
+        settings = at.settings().model_dump(mode="json")
+        save = f"""
+from qpuflow.blocks import IbmCredentials, IbmQpu
+credentials = IbmCredentials(token="{SECRET}")
+IbmQpu(settings={settings!r}, credentials=credentials, lanes=2).save("jakarta")
+"""
+        cloud = at.cloud
+        yield Sky("jakarta", "ibm-qpu/jakarta", save, cloud.weather, cloud.books, cloud.backlog)
+
+
+@contextmanager
+def quantinuum() -> Generator[Sky]:
+    from qpuflow.drivers.fake_clouds.quantinuum.served import quantinuum_served
+
+    with quantinuum_served() as at:
+        settings = at.settings().model_dump(mode="json")
+        save = f"""
+from qpuflow.blocks import QuantinuumCredentials, QuantinuumQpu
+credentials = QuantinuumCredentials(user="ada", password="{SECRET}")
+QuantinuumQpu(settings={settings!r}, credentials=credentials, lanes=2).save("h1")
+"""
+        cloud = at.cloud
+        yield Sky("h1", "quantinuum-qpu/h1", save, cloud.weather, cloud.books, cloud.backlog)
+
+
+@dataclass
+class Site:
+    """The installation with a QPU in a cloud, and its worker."""
+
+    stack: Installation
+    sky: Sky
+    folder: Path
+    said: str
+
+    async def submit(self, *options: object) -> Any:
+        program = self.folder / "bell.qasm"
+        program.write_text(BELL)
+        given = ("submit", program, "--qpu", self.sky.qpu, "--shots", 100, *options, "--json")
+        return (await self.stack.run(*given, timeout_seconds=240)).json
+
+    async def waits(self, job: str) -> None:
+        async def waiting() -> bool:
+            return (await self.stack.job(job))["state"] == "waiting"
+
+        await eventually(waiting, "the cloud does not get the job", 90)
+
+
+@pytest.fixture(scope="module", params=[ibm, quantinuum], ids=lambda cloud: cloud.__name__)
+async def site(
+    request: pytest.FixtureRequest, stack: Installation, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[Site]:
+    cloud: Callable[[], Any] = request.param
+    folder = tmp_path_factory.mktemp("cloud")
+    with cloud() as sky:
+        prefect = {"PREFECT_API_URL": stack.endpoints.prefect_api_url}
+        saved = await stack.python(sky.save, environment=prefect)
+        assert saved.code == 0, saved.stderr
+        registered = await stack.run("register", sky.block)
+        assert registered.code == 0, registered
+        command = ["worker", "start", "--type", "qpu", "--pool", sky.qpu]
+        worker = OwnWorker(stack, command, QUICK, folder / "worker.log")
+        await worker.start()
+        said = "".join((saved.stdout, saved.stderr, registered.stdout, registered.stderr))
+        yield Site(stack, sky, folder, said)
+        await worker.stop()
+
+
+async def test_a_job_goes_from_the_command_line_to_the_cloud_and_back(site: Site) -> None:
+    site.sky.weather.next("submit", Fault.THROTTLED, Fault.TOKEN_EXPIRED)
+    report = await site.submit("--wait")
+    counts = report["programs"][0]["counts"]
+    assert counts.keys() == {"00", "11"}
+    assert sum(counts.values()) == 100
+    assert site.sky.books.count(Kind.EXECUTED).total() == 1
+
+
+async def test_kill_9_while_a_job_waits_in_the_cloud_submits_nothing_again(site: Site) -> None:
+    stack, books = site.stack, site.sky.books
+    before = books.count(Kind.SUBMITTED)
+    site.sky.backlog.is_open = False
+    job = (await site.submit())["job_id"]
+    await site.waits(job)
+    (carrier,) = await stack.rows(
+        "SELECT c.holder FROM carriers c JOIN jobs j USING (batch_id) "
+        "WHERE j.id = $1 AND c.state = 'live'",
+        job,
+    )
+    os.kill(int(carrier["holder"].split(":")[1]), signal.SIGKILL)
+    site.sky.backlog.is_open = True
+    assert await finished(stack, [job]) == ["completed"]
+    await charged_once(stack, [job])
+    new = books.count(Kind.SUBMITTED) - before
+    assert list(new.values()) == [1], new
+    assert books.executed_twice == []
+
+
+async def test_a_lost_reply_is_settled_without_anybody(site: Site) -> None:
+    before = site.sky.books.count(Kind.EXECUTED)
+    site.sky.weather.next("submit", Fault.REPLY_LOST)
+    report = await site.submit("--wait")
+    assert sum(report["programs"][0]["counts"].values()) == 100
+    new = site.sky.books.count(Kind.EXECUTED) - before
+    assert list(new.values()) == [1], new
+
+
+async def test_the_secret_is_nowhere_to_be_read(site: Site) -> None:
+    """Not in a parameter, a log, an artifact or a table of either database, nor on the disk."""
+    assert SECRET not in site.said
+    for log in (site.folder / "worker.log", *(site.stack.home / "logs").iterdir()):
+        assert SECRET.encode() not in log.read_bytes(), log
+    for database in ("qpuflow", "prefect"):
+        table = await dumped(site.stack, database)
+        assert site.sky.qpu.encode() in table
+        assert SECRET.encode() not in table, database

@@ -70,7 +70,8 @@ async def write(
         for job, content_hash in zip(jobs, hashes, strict=True)
     ]
     if rows:
-        await session.execute(insert(Intent), rows)
+        connection = await session.connection()
+        await connection.execute(insert(Intent), rows)
 
 
 async def write_tickets(session: AsyncSession, tickets: Sequence[dict[str, Any]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from qpuflow.domain.job import JobState
 from qpuflow.domain.policy import PolicyRules
@@ -15,18 +15,19 @@ from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.dataset_codec import decode
 from qpuflow.ledger.schema import JobEvent, JobRow, Payload, ResultRow
 
+_READ = (
+    select(JobRow, Payload)
+    .outerjoin(ResultRow, ResultRow.job_id == JobRow.id)
+    .outerjoin(Payload, Payload.hash == ResultRow.payload_hash)
+    .where(JobRow.id == bindparam("job"))
+    .order_by(ResultRow.position)
+)
+
 
 async def read(ledger: Ledger, principal: Principal, job_id: UUID) -> JobReport:
     """The job and, once it has completed, its results. One round trip: loops wait for it."""
-    query = (
-        select(JobRow, Payload)
-        .outerjoin(ResultRow, ResultRow.job_id == JobRow.id)
-        .outerjoin(Payload, Payload.hash == ResultRow.payload_hash)
-        .where(JobRow.id == job_id)
-        .order_by(ResultRow.position)
-    )
     async with ledger.look() as session:
-        rows = (await session.execute(query)).tuples().all()
+        rows = (await session.execute(_READ, {"job": job_id})).tuples().all()
     job = jobs.visible(principal, job_id, rows[0][0] if rows else None)
     datasets = [
         decode(await ledger.payloads.content(payload.hash, payload.body, payload.url))

@@ -61,15 +61,16 @@ async def store(
     if not rows:
         return completed
     await ledger.payloads.record(session, [dataset for one in rows for dataset in one.datasets])
-    await session.execute(insert(ResultRow), [row for one in rows for row in _results(one)])
+    # Not by way of the ORM, which does more than these rows need.
+    connection = await session.connection()
+    await connection.execute(insert(ResultRow), [row for one in rows for row in _results(one)])
     executed = [row for one in rows for row in _executed(one)]
     if executed:
-        await session.execute(upsert(Executed).values(executed).on_conflict_do_nothing())
+        await connection.execute(upsert(Executed).on_conflict_do_nothing(), executed)
     charges = [_charge(one) for one in rows]
-    await session.execute(insert(Charge), charges)
+    await connection.execute(insert(Charge), charges)
     stored = {"store_seconds": round(time.perf_counter() - began, 6)}
     timings = [{"job": one.job.id, "timings_": one.timings | stored} for one in rows]
-    connection = await session.connection()
     await connection.execute(_TIMED, timings)
     await reservations.settle(session, charges)
     return completed

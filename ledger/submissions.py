@@ -153,9 +153,11 @@ async def _write(
     batch_id = await batches.join(session, carried_by, len(group))
     ids = {submission.key: uuid4() for submission in group}
     jobs = [_job(ids[one.key], batch_id, principal, one) for one in group]
-    await session.execute(insert(JobRow), jobs)
     programs = [row for one in group for row in _programs(ids[one.key], one)]
-    await session.execute(insert(ProgramRow), programs)
+    # Not by way of the ORM, which does more than these rows need.
+    connection = await session.connection()
+    await connection.execute(insert(JobRow), jobs)
+    await connection.execute(insert(ProgramRow), programs)
     # Last, since others of the project wait from here to the commit.
     scope = Scope(principal.project, qpu)
     estimates = {ids[submission.key]: submission.estimate_seconds for submission in group}

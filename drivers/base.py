@@ -127,6 +127,18 @@ class ForgetfulDriver(Driver, Protocol):
     async def fetch_for(self, ticket: Ticket, executables: Sequence[Executable]) -> Outcome: ...
 
 
+@runtime_checkable
+class KeepingDriver(Driver, Protocol):
+    """A driver whose QPU keeps results until it hears that the ledger has them."""
+
+    async def confirm(self, tokens: Sequence[str]) -> Sequence[str]:
+        """What became of these is on record: nobody will fetch them again.
+
+        Returns tokens of work that ended a while ago and was not confirmed yet.
+        """
+        ...
+
+
 class DriverFactory(Protocol):
     """What an entry point in ``qpuflow.drivers`` names: builds a driver from plain settings."""
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, insert, select, text
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, insert, or_, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.job import Job
-from qpuflow.ledger.schema import Intent, IntentState, TicketRow
+from qpuflow.ledger.schema import Intent, IntentState, JobRow, TicketRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,19 @@ async def find(session: AsyncSession, jobs: Collection[Job]) -> dict[UUID, Hando
         for intent, ticket in rows.tuples()
         if intent.attempt == current[intent.job_id]
     }
+
+
+async def settled(session: AsyncSession, tokens: Collection[str]) -> list[str]:
+    """Those of the tokens whose job has ended, or has gone on to another attempt."""
+    rows = await session.scalars(
+        select(Intent.token)
+        .join(JobRow, JobRow.id == Intent.job_id)
+        .where(
+            Intent.token.in_(tokens),
+            or_(JobRow.finished_at.is_not(None), JobRow.attempt > Intent.attempt),
+        )
+    )
+    return list(rows)
 
 
 async def write(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,10 +11,14 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from qpuflow.domain.errors import QpuflowError
 from qpuflow.domain.job import JobState
+from qpuflow.drivers.base import KeepingDriver
 from qpuflow.ledger import carriers, events, jobs, results
 from qpuflow.tasks.step import step
 from qpuflow.tasks.work import Carrying, Chunk, End, Work
+
+CONFIRM_SECONDS = 2.0
 
 
 @step("store")
@@ -29,7 +35,24 @@ async def store(chunk: Chunk) -> Chunk:
         await results.store(carrying.ledger, session, carrying.principal, finished)
         for end, job_ids in _by_end(chunk.works).items():
             await _end(session, carrying, end, job_ids)
+    await _confirm(chunk)
     return chunk
+
+
+async def _confirm(chunk: Chunk) -> None:
+    """After the transaction. A QPU that does not hear of it asks later: see `sync_devices`."""
+    driver = chunk.carrying.driver
+    if not isinstance(driver, KeepingDriver):
+        return
+    tokens = [work.ticket.token for work in chunk.works if work.ticket and _is_over(work)]
+    if tokens:
+        with contextlib.suppress(QpuflowError, TimeoutError):
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                await driver.confirm(tokens)
+
+
+def _is_over(work: Work) -> bool:
+    return work.finished is not None or (work.end is not None and work.end.state.is_final)
 
 
 def _by_end(works: Iterable[Work]) -> dict[End, list[UUID]]:

@@ -20,6 +20,7 @@ from qpuflow.drivers.qblox.link.errors import error_of
 from qpuflow.drivers.qblox.link.messages import (
     Cancel,
     Circuit,
+    Confirm,
     Describe,
     Described,
     Envelope,
@@ -27,6 +28,7 @@ from qpuflow.drivers.qblox.link.messages import (
     Failure,
     Fetch,
     Health,
+    Kept,
     Reply,
     Report,
     Request,
@@ -127,6 +129,10 @@ class QbloxDriver:
         datasets = await asyncio.to_thread(lambda: [decode(one) for one in results.datasets])
         named = tuple(dataset.assign_attrs(qpu=self._name) for dataset in datasets)
         return Outcome(named, Usage(seconds=results.seconds))
+
+    async def confirm(self, tokens: Sequence[str]) -> Sequence[str]:
+        kept: Kept = await self._ask(Confirm(tokens=tuple(tokens)), Kept)
+        return kept.tokens
 
     async def cancel(self, ticket: Ticket) -> None:
         await self._ask(Cancel(token=ticket.token), State)

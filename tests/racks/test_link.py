@@ -23,7 +23,7 @@ from qpuflow.domain.device import Device
 from qpuflow.domain.errors import OperatorNeeded, Refused, Unavailable
 from qpuflow.drivers.base import RemoteState, Ticket
 from qpuflow.drivers.conformance.kit import last_status
-from qpuflow.drivers.qblox.daemon.journal import CUT_OFF, Journal
+from qpuflow.drivers.qblox.daemon.journal import CUT_OFF, KEPT_DAYS, Journal
 from qpuflow.drivers.qblox.driver import QbloxDriver
 from qpuflow.drivers.qblox.link.certificates import Keys, make_keys
 from qpuflow.drivers.qblox.link.errors import StaleLease
@@ -219,6 +219,36 @@ async def test_a_stale_holder_is_refused_by_the_rack(daemon: Daemon, device: Dev
     unknown = await last_status(driver, Ticket("rack-99", "never seen"))
     assert unknown.state is RemoteState.FAILED
     await driver.close()
+
+
+async def test_results_stay_until_they_are_confirmed(tmp_path: Path) -> None:
+    with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
+        for token in ("one", "two", "running"):
+            journal.accept(token, 1, b"request")
+        for token in ("one", "two"):
+            journal.begin_next()
+            journal.end(token, RemoteState.COMPLETED, results=b"results")
+        journal.begin_next()
+        assert journal.unconfirmed() == [], "there is time yet"
+        assert journal.unconfirmed(overdue_seconds=-1) == ["one", "two"]
+        journal.confirm(["one", "running", "unknown"])
+        assert journal.unconfirmed(overdue_seconds=-1) == ["two"]
+        one = journal.find("one")
+        assert one is not None
+        assert one.results == b"results", "a restored ledger may ask again"
+        journal.end("running", RemoteState.FAILED, "broke")
+        assert journal.unconfirmed(overdue_seconds=-1) == ["two", "running"]
+        later = time.time() + (KEPT_DAYS + 1) * 86400
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(time, "time", lambda: later)
+            journal.confirm([])
+            one, two = journal.find("one"), journal.find("two")
+            assert one is not None
+            assert (one.results, one.request) == (None, b"")
+            assert two is not None
+            assert two.results == b"results"
+            assert journal.unconfirmed() == ["two", "running"]
+        assert journal.accept("one", 1, b"request").state is RemoteState.COMPLETED
 
 
 async def test_a_request_that_was_late_on_the_wire_is_not_accepted(daemon: Daemon) -> None:

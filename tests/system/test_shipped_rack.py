@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -56,6 +59,27 @@ async def test_points_in_the_iq_plane_come_with_the_result_where_there_are_any(
         assert list(dataset["quadrature"].values) == ["I", "Q"]
     refused = await stack.run("submit", BELL, "--qpu", "aer", "--measurement-level", 1)
     assert (refused.code, "no measurement level 1" in refused.message) == (2, True)
+
+
+async def test_the_rack_hears_that_a_result_is_stored_at_once_or_at_the_next_sync(
+    stack: Installation,
+) -> None:
+    job_id = (await submitted(stack, "--shots", 20, "--wait"))["job_id"]
+    token = f"qpuflow-{UUID(job_id).hex}-1"
+    journal = stack.home / "racks" / QPU / "state" / "journal.sqlite"
+
+    def rack(query: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(journal, isolation_level=None)) as connection:
+            return connection.execute(query, (token,)).fetchall()
+
+    async def confirmed() -> bool:
+        return rack("SELECT confirmed FROM jobs WHERE token = ?")[0][0] is not None
+
+    await eventually(confirmed, "the store step has not told the rack")
+    rack("UPDATE jobs SET confirmed = NULL, ended = ended - 7200 WHERE token = ?")
+    run = await stack.ended(await stack.start("sync-devices/system"))
+    assert run["state_type"] == "COMPLETED", run["state"]
+    assert await confirmed(), "what was not heard is made up for"
 
 
 async def test_who_booked_it_goes_first_on_it(stack: Installation) -> None:

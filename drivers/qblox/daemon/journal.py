@@ -1,14 +1,15 @@
 """What the rack accepted, on disk before it is acknowledged.
 
 SQLite with a synchronous write-ahead log: one writer, no server, and a power cut loses nothing
-that was said to be accepted. Results stay for `KEPT_DAYS` after a job has ended.
+that was said to be accepted. Results stay until a ledger has said that it has them, and for
+`KEPT_DAYS` more: one that was restored from its backup may ask again.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,10 @@ from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.qblox.config import Configuration
 from qpuflow.drivers.qblox.link.errors import StaleLease
 
-KEPT_DAYS = 30
+KEPT_DAYS = 7
+OVERDUE_SECONDS = 3600.0
+"""After which whoever asks is told what nobody has confirmed."""
+MOST_OVERDUE = 1000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
   token TEXT PRIMARY KEY,
@@ -29,7 +33,8 @@ CREATE TABLE IF NOT EXISTS jobs (
   request BLOB NOT NULL,
   results BLOB,
   executions INTEGER NOT NULL DEFAULT 0,
-  ended REAL
+  ended REAL,
+  confirmed REAL
 );
 CREATE TABLE IF NOT EXISTS closed (token TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS device_files (
@@ -38,6 +43,7 @@ CREATE TABLE IF NOT EXISTS device_files (
   since REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, number);
+CREATE INDEX IF NOT EXISTS jobs_kept ON jobs (confirmed, ended) WHERE request <> x'';
 """
 CUT_OFF = "The rack's daemon ended while it ran; it is not run again"
 
@@ -147,13 +153,29 @@ class Journal:
                 (RemoteState.FAILED, CUT_OFF, time.time(), RemoteState.RUNNING),
             )
 
-    def forget_old(self) -> None:
-        """Requests and results of jobs that ended long ago; that they were is kept."""
+    def confirm(self, tokens: Sequence[str]) -> None:
+        """Their results are kept elsewhere, too. Nothing happens to what has not ended."""
+        now = time.time()
         with self._transaction():
-            self._connection.execute(
-                "UPDATE jobs SET results = NULL, request = x'' WHERE ended < ?",
-                (time.time() - KEPT_DAYS * 86400,),
+            self._connection.executemany(
+                "UPDATE jobs SET confirmed = ? "
+                "WHERE token = ? AND ended IS NOT NULL AND confirmed IS NULL",
+                [(now, token) for token in tokens],
             )
+            self._connection.execute(
+                "UPDATE jobs SET results = NULL, request = x'' "
+                "WHERE confirmed < ? AND request <> x''",
+                (now - KEPT_DAYS * 86400,),
+            )
+
+    def unconfirmed(self, overdue_seconds: float = OVERDUE_SECONDS) -> list[str]:
+        """Tokens of jobs that ended so long ago and that nobody has confirmed, oldest first."""
+        rows = self._connection.execute(
+            "SELECT token FROM jobs WHERE confirmed IS NULL AND ended < ? AND request <> x'' "
+            "ORDER BY ended LIMIT ?",
+            (time.time() - overdue_seconds, MOST_OVERDUE),
+        )
+        return [row[0] for row in rows]
 
     def note_device_file(self, configuration: Configuration) -> None:
         """Every version that was ever in force is kept, with when it first was."""

@@ -82,7 +82,7 @@ class Rack:
             self._running.task.cancel()
         self._engine.close()
 
-    async def _reply(self, content: bytes) -> messages.Message:  # noqa: PLR0911  one a request
+    async def _reply(self, content: bytes) -> messages.Message:  # noqa: C901, PLR0911  one a request
         match _parsed(content).body:
             case messages.Describe():
                 chip = self._configuration.device.model_dump(mode="json")
@@ -95,6 +95,10 @@ class Rack:
                 return await self._status(token, known, seconds)
             case messages.Fetch(token=token):
                 return self._results(token)
+            case messages.Confirm(tokens=tokens):
+                if tokens:
+                    self._journal.confirm(tokens)
+                return messages.Kept(tokens=tuple(self._journal.unconfirmed()))
             case messages.Cancel(token=token):
                 return await self._cancel(token)
             case messages.Health():

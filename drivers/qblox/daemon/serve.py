@@ -28,7 +28,6 @@ async def serve(settings: RackSettings) -> None:
     with _the_only_one(state), contextlib.closing(Journal(state / "journal.sqlite")) as journal:
         engine = Engine(settings, configuration, state / "work")
         rack = Rack(settings, configuration, journal, engine)
-        journal.forget_old()
         rack.recover()
         keys = Keys(settings.keys) if settings.keys else None
         parts = asyncio.gather(

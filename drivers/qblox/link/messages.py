@@ -101,6 +101,13 @@ class Fetch(Message):
     token: str
 
 
+class Confirm(Message):
+    """The ledger has what became of these. The answer tells of which it should have heard."""
+
+    kind: Literal["confirm"] = "confirm"
+    tokens: tuple[str, ...] = ()
+
+
 class Cancel(Message):
     kind: Literal["cancel"] = "cancel"
     token: str
@@ -121,7 +128,7 @@ class Reload(Message):
 
 
 Request = Annotated[
-    Describe | Execute | Status | Fetch | Cancel | Health | Telemetry | Reload,
+    Describe | Execute | Status | Fetch | Confirm | Cancel | Health | Telemetry | Reload,
     Field(discriminator="kind"),
 ]
 
@@ -161,6 +168,13 @@ class Results(Message):
     seconds: float
 
 
+class Kept(Message):
+    """Jobs that ended a while ago, and whose results nobody has confirmed."""
+
+    kind: Literal["kept"] = "kept"
+    tokens: tuple[str, ...]
+
+
 class Report(Message):
     """Health or telemetry, by name."""
 
@@ -178,5 +192,7 @@ class Failure(Message):
     remedy: str | None = None
 
 
-Reply = Annotated[Described | State | Results | Report | Failure, Field(discriminator="kind")]
+Reply = Annotated[
+    Described | State | Results | Kept | Report | Failure, Field(discriminator="kind")
+]
 replies: TypeAdapter[Reply] = TypeAdapter(Reply)

@@ -97,6 +97,10 @@ class Device(_Value):
     interruptible: bool = Field(
         default=True, description="Running work stops within seconds when it is cancelled."
     )
+    queues: bool = Field(
+        default=False,
+        description="It keeps a queue of its own: what waits there for long needs no lane here.",
+    )
     description: str = ""
     measurement_levels: tuple[int, ...] = Field(
         default=(2,), description="2: bits; 1: points in the IQ plane, and averages; 0: raw traces."

@@ -88,6 +88,10 @@ class Settings(BaseSettings):
     run_timeout_seconds: Seconds = Field(
         default=86_400.0, description="After which a job that a QPU accepted is stopped."
     )
+    suspend_after_seconds: Seconds = Field(
+        default=10.0,
+        description="How long a run waits in its process for jobs in the queue of a cloud.",
+    )
     zombie_after_seconds: Annotated[float, Field(ge=10)] = Field(
         default=400.0,
         description="Silence after which Prefect calls a run crashed. More than twice Prefect's "

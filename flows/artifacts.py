@@ -79,7 +79,7 @@ class Board:
         for work in chunk.works:
             if work.end is not None:
                 _log.warning("Job %s %s: %s", work.job.id, work.end.state.value, work.end.reason)
-            elif self._pictures < MAX_PICTURES:
+            elif not work.is_left and self._pictures < MAX_PICTURES:
                 self._pictures += len(work.programs)
                 self._orders.put_nowait(partial(_picture, work))
         if time.monotonic() - self._advanced_at >= ADVANCE_EVERY_SECONDS:

@@ -6,19 +6,32 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from prefect.exceptions import Pause
+from prefect.flow_runs import asuspend_flow_run
 
 from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.principal import service
 from qpuflow.flows.holders import this_process
 from qpuflow.flows.resources import Resources, rules_of_this_run
 from qpuflow.flows.seat import Seat
-from qpuflow.ledger import batches, carriers, leases, qpus
+from qpuflow.ledger import asleep, batches, carriers, leases, qpus
 from qpuflow.tasks.work import Carrying
 
 _log = logging.getLogger("prefect.qpuflow")
+
+
+class AtTheQpu(Pause):
+    """The run was suspended: the QPU has its jobs, and the QPU's watcher will resume it."""
+
+
+async def fall_asleep() -> None:
+    """Suspend this run, whatever it waits for. Raises `AtTheQpu`."""
+    try:
+        await asuspend_flow_run(key=uuid4().hex)
+    except Pause as pause:
+        raise AtTheQpu(state=pause.state) from pause
 
 
 @asynccontextmanager
@@ -46,6 +59,10 @@ async def carry(resources: Resources, batch_id: UUID, seat: Seat) -> AsyncGenera
     try:
         async with _kept_alive(carrying):
             yield carrying
+    except AtTheQpu:
+        async with ledger.begin() as session:
+            await asleep.fall_asleep(session, carrier_id)
+        raise
     except Pause:
         async with ledger.begin() as session:
             await carriers.rest(session, carrier_id)

@@ -14,16 +14,18 @@ from prefect.states import Completed
 
 from qpuflow.domain.job import Job
 from qpuflow.flows import artifacts
-from qpuflow.flows.carrying import carry
+from qpuflow.flows.carrying import carry, fall_asleep
 from qpuflow.flows.pipeline import CHUNK_SIZE, Pipeline
 from qpuflow.flows.resources import Resources, resources
 from qpuflow.flows.seat import Seat
 from qpuflow.ledger import batches, carriers
 from qpuflow.ledger.carriers import CarrierLost
 from qpuflow.ledger.signals import Channel, within
-from qpuflow.tasks.work import Carrying, Chunk
+from qpuflow.tasks.work import Carrying, Chunk, Work
 
 LOOK_AGAIN_SECONDS = 0.25
+
+LEFT = "left at the QPU"
 
 
 @flow(name="run-batch", persist_result=False)
@@ -53,6 +55,8 @@ async def carry_batch(
             outcomes = await _carry(carrying, seat, board, joined, linger_seconds)
         async with ledger.begin() as session:
             await batches.close_if_empty(session, batch_id)
+        if outcomes[LEFT]:
+            await fall_asleep()
     return outcomes
 
 
@@ -100,8 +104,14 @@ async def _is_over(carrying: Carrying, end: float) -> bool:
 
 def _show(board: artifacts.Board, chunk: Chunk, outcomes: Counter[str]) -> None:
     chunk = chunk.without_those_put_back()
-    outcomes.update(work.end.state.value if work.end else "completed" for work in chunk.works)
+    outcomes.update(_outcome(work) for work in chunk.works)
     board.add(chunk)
+
+
+def _outcome(work: Work) -> str:
+    if work.is_left:
+        return LEFT
+    return work.end.state.value if work.end else "completed"
 
 
 def _summary(outcomes: Counter[str]) -> str:

@@ -68,6 +68,7 @@ async def without_seat(
     query = _carriages().where(
         Carrier.state.in_([CarrierState.LIVE.value, CarrierState.PENDING.value]),
         Carrier.holder.is_(None),
+        Carrier.asleep_at.is_(None),
         Carrier.created_at < func.now() - waited,
         Batch.qpu == qpu,
     )
@@ -126,6 +127,7 @@ async def begin(
     carrier.flow_run_id = flow_run_id
     carrier.holder = holder
     carrier.heartbeat_at = func.now()
+    carrier.asleep_at = None
     await session.flush()
     return carrier.id
 

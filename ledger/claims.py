@@ -38,7 +38,8 @@ UNBEGUN = text(
             EXISTS (SELECT FROM jobs j WHERE j.batch_id = b.id AND j.moved_up_at IS NOT NULL
                     AND j.state = 'queued') AS is_first
         FROM carriers c JOIN batches b ON b.id = c.batch_id
-        WHERE c.state IN ('pending', 'live') AND c.holder IS NULL AND b.qpu = :qpu
+        WHERE c.state IN ('pending', 'live') AND c.holder IS NULL AND c.asleep_at IS NULL
+            AND b.qpu = :qpu
     ), oldest AS (
         SELECT DISTINCT ON ("user", project, is_first) *
         FROM current ORDER BY "user", project, is_first, created_at

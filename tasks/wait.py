@@ -11,7 +11,14 @@ from uuid import UUID
 
 from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.job import JobState
-from qpuflow.drivers.base import Driver, ForgetfulDriver, Outcome, RemoteState, RemoteStatus
+from qpuflow.drivers.base import (
+    Driver,
+    ForgetfulDriver,
+    Outcome,
+    RemoteState,
+    RemoteStatus,
+    Ticket,
+)
 from qpuflow.ledger import arbiter, jobs, leases
 from qpuflow.tasks import waiting_room
 from qpuflow.tasks.attempts import again
@@ -64,10 +71,9 @@ async def _settle(carrying: Carrying, work: Work, cut_off: Container[UUID]) -> W
 async def _follow(carrying: Carrying, work: Work, cut_off: Container[UUID]) -> Work:
     assert work.ticket is not None
     began = time.perf_counter()
-    status = RemoteStatus(RemoteState.LOST, "The QPU said nothing")
-    async for status in carrying.driver.watch(work.ticket):
-        if status.state.is_final:
-            break
+    status = await _last_status(carrying, work.ticket)
+    if status is None:
+        return replace(work, is_left=True)
     match status.state:
         case RemoteState.COMPLETED:
             outcome = await _fetch(carrying.driver, work)
@@ -80,6 +86,23 @@ async def _follow(carrying: Carrying, work: Work, cut_off: Container[UUID]) -> W
             return again(carrying, work, "Lost with the process that ran it")
         case _:
             return work.ended(JobState.FAILED, status.message or f"The QPU says {status.state}")
+
+
+async def _last_status(carrying: Carrying, ticket: Ticket) -> RemoteStatus | None:
+    """None when it takes longer than a run should wait for a QPU with a queue of its own."""
+    status = RemoteStatus(RemoteState.LOST, "The QPU said nothing")
+    queues = carrying.qpu.device.queues
+    patience = asyncio.timeout(carrying.settings.suspend_after_seconds if queues else None)
+    try:
+        async with patience:
+            async for status in carrying.driver.watch(ticket):
+                if status.state.is_final:
+                    break
+    except TimeoutError:
+        if not patience.expired():
+            raise
+        return None
+    return status
 
 
 async def _fetch(driver: Driver, work: Work) -> Outcome:

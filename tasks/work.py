@@ -40,6 +40,8 @@ class Work:
     outcome: Outcome | None = None
     finished: Finished | None = None
     end: End | None = None
+    is_left: bool = False
+    """The QPU has it, and its result is for a later run of this carrier."""
     timings: dict[str, float] = field(default_factory=dict[str, float])
 
     @property
@@ -109,7 +111,7 @@ class Chunk:
     @property
     def active(self) -> tuple[Work, ...]:
         """Jobs that have not left the pipeline."""
-        return tuple(work for work in self.works if work.end is None)
+        return tuple(work for work in self.works if work.end is None and not work.is_left)
 
     @property
     def is_put_back(self) -> bool:

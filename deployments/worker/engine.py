@@ -36,6 +36,7 @@ from qpuflow.flows.outbox import keep_prefect_client, prefect_client, queued
 from qpuflow.flows.reap import take_back
 from qpuflow.flows.resources import Resources, acting_as, keep_resources
 from qpuflow.flows.waiting_list import WaitingList
+from qpuflow.flows.watching import Watcher
 from qpuflow.ledger import batches, jobs
 from qpuflow.ledger.signals import Channel, within
 
@@ -81,6 +82,7 @@ async def _serve(socket_path: str, pool: str) -> None:
     async with keep_resources(Settings()) as shared, keep_prefect_client():
         engine = Engine(shared, writer, pool)
         engine.start(engine.fill_seats())
+        engine.start(Watcher(shared, pool).run())
         async for order in reader:
             engine.obey(Order.model_validate_json(order))
         await engine.stop()

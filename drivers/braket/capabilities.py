@@ -58,6 +58,7 @@ class CloudDevice:
             limits=Limits(max_qubits=qubits, max_shots=int(shots[1])),
             status=STATUSES.get(self.status, DeviceStatus.OFFLINE),
             status_reason=None if self.status in STATUSES else f"Braket says {self.status}",
+            queues=True,
             description=f"{self.provider} {self.name} on Amazon Braket",
         )
 

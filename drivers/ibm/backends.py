@@ -44,6 +44,7 @@ class BackendFacts:
             status_reason=reason,
             outside_effects=not simulated,
             simulator=simulated,
+            queues=not simulated,
             description=f"IBM {self.configuration['backend_name']}",
         )
 

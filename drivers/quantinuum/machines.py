@@ -30,6 +30,7 @@ def device_of(qpu: str, machine: Mapping[str, Any], state: str) -> Device:
             ),
             "status": DeviceStatus.ONLINE if online else DeviceStatus.OFFLINE,
             "status_reason": None if online else f"Quantinuum says {state}",
+            "queues": True,
             "pace": PACE,
             "description": f"Quantinuum {machine['name']}, {machine.get('system_type', '')}",
         }

@@ -86,5 +86,7 @@ class Carrier(Base):
     holder: Mapped[str | None]
     """Host and process that runs it."""
     heartbeat_at: Mapped[datetime | None]
+    asleep_at: Mapped[datetime | None]
+    """Since when the QPU has all of its jobs, and its run is in no process."""
     lost_because: Mapped[str | None]
     created_at: Mapped[CreatedAt]

@@ -26,7 +26,11 @@ c = measure q;"""
 
 SECRET = "s3cr3t-bm90aGluZy10by1zZWU"
 
-QUICK = {"QPUFLOW_HEARTBEAT_SECONDS": "1", "QPUFLOW_LOST_AFTER_SECONDS": "10"}
+QUICK = {
+    "QPUFLOW_HEARTBEAT_SECONDS": "1",
+    "QPUFLOW_LOST_AFTER_SECONDS": "10",
+    "QPUFLOW_SUSPEND_AFTER_SECONDS": "60",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class Site:
     sky: Sky
     folder: Path
     said: str
+    worker: OwnWorker
 
     async def submit(self, *options: object) -> Any:
         program = self.folder / "bell.qasm"
@@ -109,7 +114,7 @@ async def site(
         worker = OwnWorker(stack, command, QUICK, folder / "worker.log")
         await worker.start()
         said = "".join((saved.stdout, saved.stderr, registered.stdout, registered.stderr))
-        yield Site(stack, sky, folder, said)
+        yield Site(stack, sky, folder, said, worker)
         await worker.stop()
 
 
@@ -140,6 +145,37 @@ async def test_kill_9_while_a_job_waits_in_the_cloud_submits_nothing_again(site:
     new = books.count(Kind.SUBMITTED) - before
     assert list(new.values()) == [1], new
     assert books.executed_twice == []
+
+
+async def test_a_long_wait_is_in_no_process_and_a_restart_costs_nothing(site: Site) -> None:
+    stack, books, worker = site.stack, site.sky.books, site.worker
+    await worker.stop()
+    worker.environment = QUICK | {"QPUFLOW_SUSPEND_AFTER_SECONDS": "1"}
+    await worker.start()
+    before = books.count(Kind.SUBMITTED)
+    site.sky.backlog.is_open = False
+    request = {"programs": [{"name": "bell", "source": BELL}], "shots": 100}
+    run = await stack.start(f"run-circuits/{site.sky.qpu}", {"request": request})
+    job = (await site.submit())["job_id"]
+    await eventually(lambda: asleep(stack, site.sky.qpu, 2), "their runs do not leave", 90)
+    assert (await stack.flow_run(run))["state_type"] == "PAUSED"
+    await worker.kill()
+    await worker.start()
+    site.sky.backlog.is_open = True
+    jobs = [job, await stack.job_of(run)]
+    assert await finished(stack, jobs) == ["completed"] * 2
+    await charged_once(stack, jobs)
+    assert (await stack.ended(run))["state_type"] == "COMPLETED"
+    new = books.count(Kind.SUBMITTED) - before
+    assert list(new.values()) == [1, 1], new
+
+
+async def asleep(stack: Installation, qpu: str, count: int) -> bool:
+    query = (
+        "SELECT count(*) FROM carriers c JOIN batches b ON b.id = c.batch_id WHERE b.qpu = $1 "
+        "AND c.state = 'live' AND c.holder IS NULL AND c.asleep_at IS NOT NULL"
+    )
+    return await stack.value(query, qpu) == count
 
 
 async def test_a_lost_reply_is_settled_without_anybody(site: Site) -> None:

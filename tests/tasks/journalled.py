@@ -67,6 +67,8 @@ class JournalledQpu:
         """Seconds that it expects any job to take."""
         self.takes = 0.0
         """Seconds that it does take: one after the other, whoever watches."""
+        self.queues = False
+        """It keeps a queue of its own."""
         self._cancelled: dict[str, asyncio.Event] = {}
 
     @property
@@ -77,6 +79,7 @@ class JournalledQpu:
             gates=tuple(Gate(name=name) for name in ("rz", "sx", "x", "cx", "measure", "reset")),
             limits=Limits(max_qubits=3, max_shots=1000),
             outside_effects=True,
+            queues=self.queues,
         )
 
     def executions(self) -> list[dict[str, Any]]:

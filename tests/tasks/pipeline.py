@@ -58,11 +58,13 @@ class Pipeline:
         ]
         return [one.job_id for one in accepted]
 
-    async def begin(self, batch_id: UUID) -> Carrying:
-        """The batch's next carrier."""
+    async def begin(self, batch_id: UUID, flow_run_id: UUID | None = None) -> Carrying:
+        """The batch's next carrier, in a new run or in this one."""
         principal = service("carrier")
         async with self.ledger.begin() as session:
-            carrier_id = await carriers.begin(session, batch_id, uuid4(), f"test:{uuid4()}")
+            carrier_id = await carriers.begin(
+                session, batch_id, flow_run_id or uuid4(), f"test:{uuid4()}"
+            )
             await batches.start(session, principal, batch_id)
             qpu = await qpus.find(session, NAME)
         return Carrying(

@@ -1,0 +1,111 @@
+"""What wakes a carrier whose jobs the QPU has: a task for each, and no run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.exceptions import ObjectNotFound
+
+from qpuflow.domain.errors import QpuflowError
+from qpuflow.drivers.base import Driver, Ticket
+from qpuflow.flows.outbox import prefect_client
+from qpuflow.flows.resources import Resources
+from qpuflow.ledger import asleep, qpus
+from qpuflow.ledger.asleep import Held, Sleeper
+
+LOOK_SECONDS = 2.0
+"""Between two looks for those that fell asleep, or that somebody wants."""
+GATHER_SECONDS = 5.0
+"""After the first result of a carrier with several jobs: the others may be as near."""
+AGAIN_SECONDS = 30.0
+"""After a watch that broke."""
+
+_log = logging.getLogger("prefect.qpuflow")
+
+
+class Watcher:
+    """That of one QPU, in its engine."""
+
+    def __init__(self, shared: Resources, qpu: str) -> None:
+        self._shared = shared
+        self._qpu = qpu
+        self._followed: dict[UUID, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                try:
+                    await self._look()
+                except QpuflowError as error:
+                    _log.warning("Nobody is woken now: %s", error)
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            for task in self._followed.values():
+                task.cancel()
+
+    async def _look(self) -> None:
+        async with self._shared.ledger.begin() as session:
+            found = {one.carrier_id: one for one in await asleep.sleepers(session, self._qpu)}
+            new = [one for one in found.values() if one.carrier_id not in self._followed]
+            tickets = await asleep.held(session, [one.batch_id for one in new])
+        for carrier_id in self._followed.keys() - found.keys():
+            self._followed.pop(carrier_id).cancel()
+        for sleeper in found.values():
+            if sleeper.is_wanted:
+                await self._wake(sleeper)
+        driver = await self._driver() if new else None
+        for sleeper in new:
+            if driver is not None and not sleeper.is_wanted:
+                follow = self._follow(sleeper, tickets[sleeper.batch_id], driver)
+                self._followed[sleeper.carrier_id] = asyncio.create_task(follow)
+
+    async def _driver(self) -> Driver:
+        async with self._shared.ledger.begin() as session:
+            qpu = await qpus.find(session, self._qpu)
+        return await self._shared.driver(qpu)
+
+    async def _follow(self, sleeper: Sleeper, tickets: list[Held], driver: Driver) -> None:
+        """Wake it for what has ended. A watch that breaks is begun again, later."""
+        try:
+            watches = [asyncio.create_task(_ended(driver, ticket)) for ticket in tickets]
+            try:
+                if watches:
+                    await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait(watches, timeout=GATHER_SECONDS)
+                for watch in watches:
+                    if watch.done():
+                        watch.result()
+            finally:
+                for watch in watches:
+                    watch.cancel()
+            await self._wake(sleeper)
+        except QpuflowError as error:
+            _log.warning("Carrier %s is watched again: %s", sleeper.carrier_id, error)
+            await asyncio.sleep(AGAIN_SECONDS)
+            self._followed.pop(sleeper.carrier_id, None)
+
+    async def _wake(self, sleeper: Sleeper) -> None:
+        async with prefect_client() as client:
+            await _resume(client, sleeper.flow_run_id)
+        async with self._shared.ledger.begin() as session:
+            await asleep.wake(session, sleeper.carrier_id, self._qpu)
+
+
+async def _ended(driver: Driver, ticket: Held) -> None:
+    async for status in driver.watch(Ticket(ticket.remote_id, ticket.token, ticket.details)):
+        if status.state.is_final:
+            return
+
+
+async def _resume(client: PrefectClient, run_id: UUID) -> None:
+    """One that is resumed already, or ended, or deleted, is left as it is."""
+    try:
+        run = await client.read_flow_run(run_id)
+        if run.state is not None and run.state.is_paused():
+            await client.resume_flow_run(run_id)
+    except ObjectNotFound:
+        return

@@ -1,0 +1,56 @@
+"""Carriers that sleep while the QPU has their jobs."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from qpuflow.domain.policy import PolicyRules
+from qpuflow.ledger import asleep, carriers, claims, jobs, leases
+from qpuflow.ledger.asleep import Sleeper
+from qpuflow.ledger.database import Ledger
+from tests.ledger.entities import ALICE, QPU, hand_over, submit, take
+
+
+async def sleeper_of(ledger: Ledger) -> Sleeper:
+    async with ledger.begin() as session:
+        (found,) = await asleep.sleepers(session, QPU)
+    return found
+
+
+async def test_a_sleeper_is_missed_by_nobody_and_started_by_nobody_until_it_is_woken(
+    ledger: Ledger,
+) -> None:
+    accepted, run = await submit(ledger), uuid4()
+    async with ledger.begin() as session:
+        carrier_id = await carriers.begin(session, accepted.batch_id, run, "here:1")
+        assert await leases.acquire(session, QPU, carrier_id, 60)
+    await hand_over(ledger, await take(ledger, accepted.batch_id))
+    async with ledger.begin() as session:
+        await asleep.fall_asleep(session, carrier_id)
+    async with ledger.begin() as session:
+        assert await leases.held(session, QPU) == []
+        assert await carriers.silent(session, 0) == set()
+        assert await claims.next_carriers(session, QPU, PolicyRules()) == []
+    assert await sleeper_of(ledger) == Sleeper(carrier_id, accepted.batch_id, run, is_wanted=False)
+    async with ledger.begin() as session:
+        await asleep.wake(session, carrier_id, QPU)
+    async with ledger.begin() as session:
+        assert await asleep.sleepers(session, QPU) == []
+        (next_one,) = await claims.next_carriers(session, QPU, PolicyRules())
+        assert next_one.carriage.id == carrier_id
+        assert await carriers.begin(session, accepted.batch_id, run, "there:2") == carrier_id
+
+
+async def test_it_is_wanted_for_a_cancellation_and_for_a_job_that_is_to_be_begun(
+    ledger: Ledger,
+) -> None:
+    accepted = await submit(ledger)
+    async with ledger.begin() as session:
+        carrier_id = await carriers.begin(session, accepted.batch_id, uuid4(), "here:1")
+        await asleep.fall_asleep(session, carrier_id)
+    assert (await sleeper_of(ledger)).is_wanted, "its job is queued"
+    await hand_over(ledger, await take(ledger, accepted.batch_id))
+    assert not (await sleeper_of(ledger)).is_wanted
+    async with ledger.begin() as session:
+        await jobs.request_cancel(session, ALICE, accepted.job_id)
+    assert (await sleeper_of(ledger)).is_wanted

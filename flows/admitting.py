@@ -42,14 +42,20 @@ async def admit_run(shared: Resources, qpu: str, run: FlowRun, run_as: str | Non
         user = run_as or shared.settings.user
         principal = principal_of(request, shared.settings, user, started_by(run.tags))
         journey = Journey(qpu, str(run.id), run.id)
-        accepted = await admit(shared.ledger, principal, request, journey)
+        await admit(shared.ledger, principal, request, journey)
         async with shared.ledger.begin() as session:
-            return not await carriers.waits(session, accepted.batch_id, run.id)
+            return not await carriers.wake(session, run.id)
     except Unavailable:
         raise
     except QpuflowError as error:
         await _refuse(run.id, error)
         return False
+
+
+async def welcome_back(shared: Resources, run: FlowRun) -> bool:
+    """As `admit_run`, of a run that the ledger had created: somebody resumed or retried it."""
+    async with shared.ledger.begin() as session:
+        return not await carriers.wake(session, run.id)
 
 
 def qpu_of(request: JobRequest, served: str | None) -> str:

@@ -17,6 +17,7 @@ from qpuflow.flows.holders import this_process
 from qpuflow.flows.resources import Resources, rules_of_this_run
 from qpuflow.flows.seat import Seat
 from qpuflow.ledger import asleep, batches, carriers, leases, qpus
+from qpuflow.ledger.schema import BatchKind
 from qpuflow.tasks.work import Carrying
 
 _log = logging.getLogger("prefect.qpuflow")
@@ -26,8 +27,9 @@ class AtTheQpu(Pause):
     """The run was suspended: the QPU has its jobs, and the QPU's watcher will resume it."""
 
 
-async def fall_asleep() -> None:
+async def fall_asleep(resources: Resources, flow_run_id: UUID) -> None:
     """Suspend this run, whatever it waits for. Raises `AtTheQpu`."""
+    resources.leaves_by_itself(flow_run_id)
     try:
         await asuspend_flow_run(key=uuid4().hex)
     except Pause as pause:
@@ -44,7 +46,8 @@ async def carry(resources: Resources, batch_id: UUID, seat: Seat) -> AsyncGenera
     async with ledger.begin() as session:
         carrier_id = await carriers.begin(session, batch_id, seat.flow_run_id, this_process())
         await batches.start(session, principal, batch_id)
-        qpu = await qpus.find(session, (await batches.find(session, batch_id)).qpu)
+        batch = await batches.find(session, batch_id)
+        qpu = await qpus.find(session, batch.qpu)
     carrying = Carrying(
         ledger,
         resources.settings.for_qpu(rules_of_this_run()),
@@ -56,23 +59,37 @@ async def carry(resources: Resources, batch_id: UUID, seat: Seat) -> AsyncGenera
         resources.compilers,
         seat.is_wanted,
     )
-    try:
-        async with _kept_alive(carrying):
-            yield carrying
-    except AtTheQpu:
-        async with ledger.begin() as session:
-            await asleep.fall_asleep(session, carrier_id)
-        raise
-    except Pause:
-        async with ledger.begin() as session:
-            await carriers.rest(session, carrier_id)
-        raise
-    except asyncio.CancelledError:
-        if resources.draining.is_set():
-            await _hand_on(carrying)
-        raise
+    with resources.carried_by(seat.flow_run_id) as suspension:
+        try:
+            async with _kept_alive(carrying):
+                yield carrying
+        except AtTheQpu:
+            async with ledger.begin() as session:
+                await asleep.fall_asleep(session, carrier_id)
+            raise
+        except Pause:
+            await _rest(carrying)
+            raise
+        except asyncio.CancelledError:
+            if suspension.state is not None:
+                await _rest(carrying)
+                raise Pause(state=suspension.state) from None
+            if resources.draining.is_set():
+                await _hand_on(carrying)
+            raise
     async with ledger.begin() as session:
-        await carriers.finish(session, carrier_id)
+        if batch.kind == BatchKind.SINGLE.value and await batches.has_queued(session, batch_id):
+            # The run that somebody started comes back for its job; another one would be a riddle.
+            await carriers.wait_again(session, carrier_id)
+        else:
+            await carriers.finish(session, carrier_id)
+
+
+async def _rest(carrying: Carrying) -> None:
+    """What the QPU has goes on; it is asked for when somebody resumes the run."""
+    async with carrying.ledger.begin() as session:
+        carriage = await carriers.find(session, carrying.carrier_id)
+        await carriers.rest(session, carrying.principal, carriage)
 
 
 async def _hand_on(carrying: Carrying) -> None:

@@ -17,7 +17,7 @@ from qpuflow.flows.outbox import create_run, prefect_client, queued
 from qpuflow.flows.resources import Resources
 from qpuflow.ledger import claims
 from qpuflow.ledger.carriers import Carriage
-from qpuflow.ledger.claims import Candidate
+from qpuflow.ledger.claims import NOTHING, Candidate, Held
 from qpuflow.ledger.schema import BatchKind
 
 URGENT_SEATS = 2
@@ -43,10 +43,12 @@ class Claims:
         self._shared = shared
         self._qpu = qpu
         self._refused: dict[UUID, float] = {}
+        """Carriers and runs, and until when each is left alone."""
 
-    async def take(self, free: int, at_work: Collection[UUID]) -> Taken:
+    async def take(self, free: int, at_work: Collection[UUID], held: Held = NOTHING) -> Taken:
         """As many as are free, and a booker's beside. `at_work` are the runs that have a seat."""
-        waiting = [one for one in await self._waiting() if one.carriage.flow_run_id not in at_work]
+        found = await self._waiting(held)
+        waiting = [one for one in found if one.carriage.flow_run_id not in at_work]
         chosen, others = waiting[: max(free, 0)], waiting[max(free, 0) :]
         urgent = [one for one in others if one.is_urgent]
         chosen += urgent[: max(URGENT_SEATS + min(free, 0), 0)]
@@ -64,12 +66,16 @@ class Claims:
             await self._show(client, others)
         return taken
 
-    async def _waiting(self) -> list[Candidate]:
+    async def _waiting(self, held: Held) -> list[Candidate]:
         ledger, rules = self._shared.ledger, self._shared.settings.policy
         self._refused = {c: until for c, until in self._refused.items() if until > time.monotonic()}
         async with ledger.begin() as session:
-            found = await claims.next_carriers(session, self._qpu, rules)
-        return [one for one in found if one.carriage.id not in self._refused]
+            found = await claims.next_carriers(session, self._qpu, rules, held)
+        return [one for one in found if not self._refused.keys() & _names(one.carriage)]
+
+    def refuse(self, flow_run_id: UUID) -> None:
+        """A run that could not be started is left alone for a while."""
+        self._refused[flow_run_id] = time.monotonic() + REFUSED_SECONDS
 
     async def _claim(self, client: PrefectClient, carriage: Carriage) -> FlowRun | None:
         """None when the run is another's, cancelled or deleted."""
@@ -86,6 +92,10 @@ class Claims:
         unseen = [one for one in others if one.flow_run_id is None]
         for carriage in unseen[:SHOWN_AT_ONCE]:
             await create_run(self._shared.ledger, client, carriage, queued())
+
+
+def _names(carriage: Carriage) -> set[UUID | None]:
+    return {carriage.id, carriage.flow_run_id}
 
 
 def _of_people(carriage: Carriage) -> UUID | None:

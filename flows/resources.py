@@ -9,7 +9,10 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
+
+from prefect.client.schemas.objects import State
 
 from qpuflow.domain.compiling import MODULES
 from qpuflow.domain.request import digest
@@ -35,6 +38,14 @@ class _Kept:
     looked_at: float
 
 
+@dataclass
+class Suspension:
+    """A carrier at work, and the state in which it is suspended, if it is."""
+
+    task: asyncio.Task[Any]
+    state: State[Any] | None = None
+
+
 class Resources:
     """Open connections. A driver is kept for as long as its block says the same."""
 
@@ -45,12 +56,37 @@ class Resources:
         """Set when this process is about to end: finish what is begun, begin nothing."""
         self.ending: set[UUID] = set()
         """Flow runs that somebody cancelled: they begin nothing more."""
+        self._carrying: dict[UUID, Suspension] = {}
         self.crowded = False
         """Runs wait for a seat: who has nothing to do gives it up."""
         self.compilers = ForkedPool(MODULES, size=os.cpu_count() or 1)
         self._drivers: dict[str, _Kept] = {}
         self._retired: list[Driver] = []
         """Replaced, but jobs may still wait on them."""
+
+    @contextmanager
+    def carried_by(self, flow_run_id: UUID) -> Generator[Suspension]:
+        """The block may be ended by `suspend`: then it is cancelled, and told the state."""
+        task = asyncio.current_task()
+        assert task is not None
+        suspension = self._carrying[flow_run_id] = Suspension(task)
+        try:
+            yield suspension
+        finally:
+            self.leaves_by_itself(flow_run_id)
+            if suspension.state is not None:
+                task.uncancel()
+
+    def leaves_by_itself(self, flow_run_id: UUID) -> None:
+        """It is not to be ended by `suspend` any more."""
+        self._carrying.pop(flow_run_id, None)
+
+    def suspend(self, flow_run_id: UUID, state: State[Any]) -> None:
+        """Have a carrier leave this process at once, in the middle of what it waits for."""
+        carrying = self._carrying.get(flow_run_id)
+        if carrying is not None and carrying.state is None:
+            carrying.state = state
+            carrying.task.cancel()
 
     async def driver(self, qpu: RegisteredQpu) -> Driver:
         """The QPU's driver, built anew soon after somebody changed its block."""

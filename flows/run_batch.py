@@ -49,14 +49,14 @@ async def carry_batch(
     shared: Resources, batch_id: UUID, flow_run_id: UUID, linger_seconds: float
 ) -> Counter[str]:
     """Run the batch until it is empty and closed, or the seat is another's; how its jobs ended."""
-    ledger, seat = shared.ledger, Seat(shared, flow_run_id, may_be_left=linger_seconds > 0)
+    ledger, seat = shared.ledger, Seat(shared, flow_run_id)
     async with carry(shared, batch_id, seat) as carrying, artifacts.Board(carrying) as board:
         with ledger.ears.listen(Channel.JOINED, str(batch_id)) as joined:
             outcomes = await _carry(carrying, seat, board, joined, linger_seconds)
         async with ledger.begin() as session:
             await batches.close_if_empty(session, batch_id)
         if outcomes[LEFT]:
-            await fall_asleep()
+            await fall_asleep(shared, flow_run_id)
     return outcomes
 
 

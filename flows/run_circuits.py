@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 from uuid import UUID
 
 from prefect import flow
@@ -16,7 +17,7 @@ from qpuflow.domain.report import JobReport
 from qpuflow.domain.request import JobRequest
 from qpuflow.domain.settings import Settings
 from qpuflow.flows.admitting import principal_of, qpu_of, started_by
-from qpuflow.flows.outbox import run_name, run_tags
+from qpuflow.flows.outbox import queued, run_name, run_tags
 from qpuflow.flows.resources import default_user, resources
 from qpuflow.flows.run_batch import carry_batch
 from qpuflow.ledger import carriers, jobs, reports
@@ -37,7 +38,8 @@ async def run_circuits(request: JobRequest) -> JobReport:
     """Run programs on a QPU and wait for their results.
 
     Raises `JobFailed` when the job ends without a result. Retrying a failed run is a new
-    attempt of the same job; retrying a finished one returns its result.
+    attempt of the same job; retrying a finished one returns its result. A run that waits while
+    others need its seat in the worker is scheduled anew, and comes back.
     """
     run_id = UUID(flow_run.get_id())
     qpu = qpu_of(request, deployment.get_name())
@@ -52,6 +54,9 @@ async def run_circuits(request: JobRequest) -> JobReport:
         except CarrierLost:
             await _wait_for_other(ledger, principal, accepted.job_id)
         report = await reports.read(ledger, principal, accepted.job_id)
+    if report.state is JobState.QUEUED:
+        # For Prefect, which does not hand it to anybody: only a worker's runs share seats.
+        return cast("JobReport", queued())
     if report.state is not JobState.COMPLETED:
         raise JobFailed(f"Job {report.job_id} {report.state.value}: {report.reason}")
     return report

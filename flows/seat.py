@@ -14,16 +14,15 @@ KEPT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Seat:
-    """That of one run. `may_be_left`: what it has not begun can travel on in another run."""
+    """That of one run. What it leaves without having begun it is begun later."""
 
     shared: Resources
     flow_run_id: UUID
-    may_be_left: bool
     taken_at: float = field(default_factory=time.monotonic)
 
     def is_wanted(self) -> bool:
         """Somebody waits for it: whoever has nothing to do now leaves."""
-        return self.may_be_left and self.shared.crowded
+        return self.shared.crowded
 
     def is_over(self, *, has_worked: bool) -> bool:
         """To begin nothing more.

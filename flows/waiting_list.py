@@ -11,10 +11,12 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
 
+from qpuflow.domain.policy import Wait
 from qpuflow.flows.outbox import QUEUED, create_run, prefect_client, queued
 from qpuflow.flows.resources import Resources
 from qpuflow.ledger import arbiter, carriers
 from qpuflow.ledger.carriers import Carriage
+from qpuflow.ledger.claims import Held
 
 UNSEEN = timedelta(seconds=2)
 """Runs that start as soon as this are not shown to wait."""
@@ -36,8 +38,11 @@ class WaitingList:
         """When each carrier was looked at, and what its run says."""
         self._rests_until = 0.0
 
-    async def show(self) -> None:
-        """Say of the run looked at longest ago why it waits; create it if it is missing."""
+    async def show(self, held: Held, *, is_open: bool) -> None:
+        """Say of the run looked at longest ago why it waits; create it if it is missing.
+
+        `held` are those that Prefect holds back, all of them unless the work pool `is_open`.
+        """
         if time.monotonic() < self._rests_until:
             return
         self._rests_until = time.monotonic() + BETWEEN_SECONDS
@@ -46,17 +51,23 @@ class WaitingList:
         self._noted = {c.id: self._noted[c.id] for c in waiting if c.id in self._noted}
         if waiting and self._age(carriage := max(waiting, key=self._age)) > STANDS_SECONDS:
             async with prefect_client() as client:
-                await self._note(client, carriage)
+                why = await self._why(carriage, held, is_open=is_open)
+                await self._note(client, carriage, queued(why))
 
     def _age(self, carriage: Carriage) -> float:
         noted = self._noted.get(carriage.id)
         return time.monotonic() - noted[0] if noted else float("inf")
 
-    async def _note(self, client: PrefectClient, carriage: Carriage) -> None:
+    async def _why(self, carriage: Carriage, held: Held, *, is_open: bool) -> Wait | None:
+        if not is_open:
+            return Wait(f"The work pool {self._qpu} is paused in Prefect")
+        if held.holds(carriage.flow_run_id):
+            return Wait("Its work queue is paused in Prefect")
         rules = self._shared.settings.policy
         async with self._shared.ledger.begin() as session:
-            wait = await arbiter.forecast_batch(session, rules, carriage.batch_id)
-        state = queued(wait)
+            return await arbiter.forecast_batch(session, rules, carriage.batch_id)
+
+    async def _note(self, client: PrefectClient, carriage: Carriage, state: State[Any]) -> None:
         known = self._noted.get(carriage.id)
         self._noted[carriage.id] = time.monotonic(), str(state.message)
         if carriage.flow_run_id is None:

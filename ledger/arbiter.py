@@ -29,8 +29,8 @@ from qpuflow.domain.policy import (
     decide,
     must_stop,
 )
-from qpuflow.ledger import leases
-from qpuflow.ledger.schema import BookingRow, JobRow, Lease, Qpu
+from qpuflow.ledger import carriers, leases
+from qpuflow.ledger.schema import BookingRow, Carrier, CarrierState, JobRow, Lease, Qpu
 
 MOST = 150
 """Jobs that a forecast looks at."""
@@ -299,12 +299,16 @@ async def _last_active(
 async def _with_work(session: AsyncSession, qpu: str, projects: Sequence[str]) -> list[str]:
     """Those whose jobs are still on their way here."""
     found: list[str] = []
+    resting = select(Carrier.batch_id).where(
+        Carrier.state == CarrierState.LIVE.value, Carrier.resting_since.is_not(None)
+    )
     for project in projects:
         query = select(JobRow.id).where(
             JobRow.qpu == qpu,
             JobRow.project == project,
             JobRow.state.in_(TO_START),
             JobRow.asks_since.is_(None),
+            JobRow.batch_id.not_in(resting),
         )
         if await session.scalar(query.limit(1)) is not None:
             found.append(project)
@@ -339,6 +343,8 @@ async def forecast(session: AsyncSession, rules: PolicyRules, job_id: UUID) -> W
     job = await session.get_one(JobRow, job_id)
     if job.state not in TO_START:
         return None
+    if await carriers.is_resting(session, job.batch_id):
+        return Wait("Its flow run is suspended in Prefect, and waits to be resumed")
     before = (
         select(JobRow)
         .where(JobRow.qpu == job.qpu, JobRow.state.in_(TO_START), JobRow.id != job.id)

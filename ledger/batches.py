@@ -115,13 +115,20 @@ async def start(session: AsyncSession, principal: Principal, batch_id: UUID) -> 
         .where(Batch.id == batch_id, Batch.state == BatchState.OPEN.value)
         .values(state=BatchState.RUNNING.value)
     )
+    await put_back(session, principal, batch_id, "Its carrier ended before it was handed over")
+
+
+async def put_back(
+    session: AsyncSession, principal: Principal, batch_id: UUID, reason: str
+) -> None:
+    """What was only prepared is queued again."""
     prepared = await session.scalars(_jobs(batch_id, JobState.PREPARING))
     await events.move(
         session,
         principal,
         [job.id for job in prepared],
         JobState.QUEUED,
-        reason="Its carrier ended before it was handed over",
+        reason=reason,
         sources=[JobState.PREPARING],
     )
 

@@ -69,6 +69,7 @@ async def without_seat(
         Carrier.state.in_([CarrierState.LIVE.value, CarrierState.PENDING.value]),
         Carrier.holder.is_(None),
         Carrier.asleep_at.is_(None),
+        Carrier.resting_since.is_(None),
         Carrier.created_at < func.now() - waited,
         Batch.qpu == qpu,
     )
@@ -127,7 +128,7 @@ async def begin(
     carrier.flow_run_id = flow_run_id
     carrier.holder = holder
     carrier.heartbeat_at = func.now()
-    carrier.asleep_at = None
+    carrier.asleep_at = carrier.resting_since = None
     await session.flush()
     return carrier.id
 
@@ -164,14 +165,51 @@ async def beat(session: AsyncSession, carrier_id: UUID) -> None:
         raise CarrierLost(f"Carrier {carrier_id} was replaced")
 
 
-async def rest(session: AsyncSession, carrier_id: UUID) -> None:
-    """Its run has left its process on purpose, and comes back: nobody shall miss it."""
+async def wait_again(session: AsyncSession, carrier_id: UUID) -> None:
+    """Its run has left its seat to others and comes back for its jobs: nobody shall miss it."""
     await session.execute(
         update(Carrier)
         .where(Carrier.id == carrier_id, Carrier.state == CarrierState.LIVE.value)
         .values(holder=None, heartbeat_at=None)
     )
     await release_leases(session, [carrier_id])
+
+
+async def rest(session: AsyncSession, principal: Principal, carrier: Carriage) -> None:
+    """Its run was suspended: its jobs wait until somebody resumes it, and no others with them."""
+    await batches.lock(session, carrier.batch_id)
+    await wait_again(session, carrier.id)
+    await session.execute(
+        update(Carrier)
+        .where(Carrier.id == carrier.id, Carrier.state == CarrierState.LIVE.value)
+        .values(resting_since=func.now())
+    )
+    await batches.close(session, carrier.batch_id)
+    await batches.put_back(session, principal, carrier.batch_id, "Its run was suspended")
+
+
+async def wake(session: AsyncSession, flow_run_id: UUID) -> bool:
+    """The run is there to be started. Whether it is a carrier, and nobody has begun it."""
+    found = await session.scalar(
+        update(Carrier)
+        .where(
+            Carrier.flow_run_id == flow_run_id,
+            Carrier.state == CarrierState.LIVE.value,
+            Carrier.holder.is_(None),
+        )
+        .values(resting_since=None, asleep_at=None)
+        .returning(Carrier.id)
+    )
+    return found is not None
+
+
+async def is_resting(session: AsyncSession, batch_id: UUID) -> bool:
+    resting = select(Carrier.id).where(
+        Carrier.batch_id == batch_id,
+        Carrier.state == CarrierState.LIVE.value,
+        Carrier.resting_since.is_not(None),
+    )
+    return await session.scalar(resting) is not None
 
 
 async def finish(session: AsyncSession, carrier_id: UUID) -> None:
@@ -295,19 +333,6 @@ async def replace(session: AsyncSession, batch_id: UUID, flow_run_id: UUID | Non
     if flow_run_id is None:
         qpu = select(Batch.qpu).where(Batch.id == batch_id).scalar_subquery()
         await session.execute(select(func.pg_notify(Channel.OUTBOX.value, qpu)))
-
-
-async def waits(session: AsyncSession, batch_id: UUID, flow_run_id: UUID) -> bool:
-    """Whether the run is the batch's carrier, and nobody has begun it."""
-    found = await session.scalar(
-        select(Carrier.id).where(
-            Carrier.batch_id == batch_id,
-            Carrier.flow_run_id == flow_run_id,
-            Carrier.state == CarrierState.LIVE.value,
-            Carrier.holder.is_(None),
-        )
-    )
-    return found is not None
 
 
 async def belongs(session: AsyncSession, batch_id: UUID, flow_run_id: UUID) -> bool:

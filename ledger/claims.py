@@ -30,6 +30,20 @@ class Candidate:
     is_urgent: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Carriers that Prefect holds back, in work queues that somebody paused."""
+
+    runs: frozenset[UUID] = frozenset()
+    is_own: bool = False
+    """Those too that have no run yet."""
+
+    def holds(self, flow_run_id: UUID | None) -> bool:
+        return self.is_own if flow_run_id is None else flow_run_id in self.runs
+
+
+NOTHING = Held()
+
 # Of each user the oldest and those with a job that was moved up; and of each the job that is next.
 UNBEGUN = text(
     """
@@ -38,8 +52,10 @@ UNBEGUN = text(
             EXISTS (SELECT FROM jobs j WHERE j.batch_id = b.id AND j.moved_up_at IS NOT NULL
                     AND j.state = 'queued') AS is_first
         FROM carriers c JOIN batches b ON b.id = c.batch_id
-        WHERE c.state IN ('pending', 'live') AND c.holder IS NULL AND c.asleep_at IS NULL
-            AND b.qpu = :qpu
+        WHERE c.state IN ('pending', 'live') AND c.holder IS NULL AND b.qpu = :qpu
+            AND c.asleep_at IS NULL AND c.resting_since IS NULL
+            AND CASE WHEN c.flow_run_id IS NULL THEN NOT :is_own_held
+                ELSE c.flow_run_id <> ALL(:held) END
     ), oldest AS (
         SELECT DISTINCT ON ("user", project, is_first) *
         FROM current ORDER BY "user", project, is_first, created_at
@@ -56,12 +72,15 @@ UNBEGUN = text(
 )
 
 
-async def next_carriers(session: AsyncSession, qpu: str, rules: PolicyRules) -> list[Candidate]:
+async def next_carriers(
+    session: AsyncSession, qpu: str, rules: PolicyRules, held: Held = NOTHING
+) -> list[Candidate]:
     """First whoever should start first; none that something keeps from running soon.
 
     One of each user. What the QPU has already is asked for before all, whatever is booked.
     """
-    rows = (await session.execute(UNBEGUN, {"qpu": qpu})).tuples().all()
+    values = {"qpu": qpu, "held": list(held.runs), "is_own_held": held.is_own}
+    rows = (await session.execute(UNBEGUN, values)).tuples().all()
     if not rows:
         return []
     carriages = {row[0]: _carriage(qpu, *row[:6]) for row in rows}

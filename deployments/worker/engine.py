@@ -23,16 +23,15 @@ from prefect.flow_engine import run_flow
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.logging.handlers import APILogWorker
 
-from qpuflow.deployments.worker.messages import Answer, News, Order, Verb, line
+from qpuflow.deployments.worker.messages import Answer, News, Offer, Order, Verb, line
 from qpuflow.deployments.worker.modules import NUMERICAL
 from qpuflow.domain.errors import QpuflowError, Unavailable
 from qpuflow.domain.principal import service
 from qpuflow.domain.settings import Settings
-from qpuflow.domain.steps import QpuRules
 from qpuflow.drivers.fork_servers import prefork
-from qpuflow.flows.admitting import admit_run
+from qpuflow.flows.admitting import admit_run, welcome_back
 from qpuflow.flows.claiming import Claims
-from qpuflow.flows.outbox import keep_prefect_client, prefect_client, queued
+from qpuflow.flows.outbox import is_ledgers, keep_prefect_client, prefect_client, queued
 from qpuflow.flows.reap import take_back
 from qpuflow.flows.resources import Resources, acting_as, keep_resources
 from qpuflow.flows.waiting_list import WaitingList
@@ -99,7 +98,8 @@ class Engine:
         self._runs: dict[UUID, asyncio.Task[None]] = {}
         self._chores: set[asyncio.Future[None]] = set()
         self._flows: dict[UUID, tuple[float, Flow[..., Any]]] = {}
-        self._seats, self._rules = 0, QpuRules()
+        self._offer = Offer()
+        self._claims = Claims(shared, qpu)
         self._sent: dict[UUID, float] = {}
         """Runs that the worker was told to start, and when: they have a seat."""
         self._look = asyncio.Event()
@@ -111,11 +111,15 @@ class Engine:
                 self._begin(run_id, self._ordered(run_id, order))
             case Verb.ADMIT if run_id is not None:
                 self.start(self._admit(run_id, order.run_as))
-            case Verb.SEATS:
-                self._seats, self._rules = order.seats, order.rules
+            case Verb.OFFER:
+                self._offer = order.offer
                 self._look.set()
+            case Verb.GONE if run_id is not None:
+                self._forget(run_id)
             case Verb.CANCEL if run_id is not None and run_id in self._runs:
                 self.start(self._cancel(run_id))
+            case Verb.SUSPEND if run_id is not None:
+                self.start(self._suspend(run_id))
             case Verb.TAKE_BACK:
                 self.start(self._take_back())
             case Verb.RETIRE:
@@ -125,25 +129,24 @@ class Engine:
 
     async def fill_seats(self) -> None:
         """Start what the ledger puts first on the QPU, until this engine is to end."""
-        claims = Claims(self._shared, self._qpu)
         waiting_list = WaitingList(self._shared, self._qpu)
         with self._shared.ledger.ears.listen(Channel.OUTBOX, self._qpu) as self._look:
             while not self._shared.draining.is_set():
                 try:
-                    if not await self._fill(claims):
-                        await waiting_list.show()
+                    if not await self._fill():
+                        await waiting_list.show(self._offer.held, is_open=self._offer.seats > 0)
                         await within(self._look, LOOK_FOR_WORK_SECONDS)
                 except Exception as error:  # noqa: BLE001  else nothing would ever start again
                     _log.warning("Nothing started: %s", error, exc_info=_unexpected(error))
                     await asyncio.sleep(1.0)
 
-    async def _fill(self, claims: Claims) -> bool:
-        if not self._seats:
+    async def _fill(self) -> bool:
+        if not self._offer.seats:
             return False
         now = time.monotonic()
         self._sent = {run: at for run, at in self._sent.items() if now - at < SENT_SECONDS}
         seated = self._runs.keys() | self._sent.keys()
-        taken = await claims.take(self._seats - len(seated), seated)
+        taken = await self._claims.take(self._offer.seats - len(seated), seated, self._offer.held)
         for run in taken.own:
             self._writer.write(line(Answer(news=News.BEGUN, flow_run_id=run.id)))
             self._begin(run.id, self._own(run))
@@ -152,12 +155,19 @@ class Engine:
             self._writer.write(line(Answer(news=News.NEXT, flow_run_id=run_id)))
         return bool(taken.own or taken.others)
 
+    def _forget(self, run_id: UUID) -> None:
+        """It was to be next and is not there: its seat is free, and its job another run's."""
+        if self._sent.pop(run_id, None) is not None:
+            self._claims.refuse(run_id)
+            self.start(self._take_back())
+            self._look.set()
+
     async def _admit(self, run_id: UUID, run_as: str | None) -> None:
         """Make a job of what somebody started in Prefect; the worker asks again if this fails."""
         try:
             async with prefect_client() as client:
                 run = await client.read_flow_run(run_id)
-            if await admit_run(self._shared, self._qpu, run, run_as):
+            if await self._is_ready(run, run_as):
                 self._writer.write(line(Answer(news=News.NEXT, flow_run_id=run_id)))
                 return
             self._look.set()
@@ -168,12 +178,18 @@ class Engine:
         except Unavailable as error:
             _log.warning("Flow run %s is not admitted yet: %s", run_id, error)
 
+    async def _is_ready(self, run: FlowRun, run_as: str | None) -> bool:
+        """To be started at once; if not, it waits in the ledger's queue or was refused."""
+        if is_ledgers(run):
+            return await welcome_back(self._shared, run)
+        return await admit_run(self._shared, self._qpu, run, run_as)
+
     def _begin(self, run_id: UUID, work: Coroutine[Any, Any, None]) -> None:
         self._sent.pop(run_id, None)
         self._runs[run_id] = asyncio.create_task(self._run(run_id, work), name=str(run_id))
 
     async def _own(self, flow_run: FlowRun) -> None:
-        with acting_as(None, self._rules):
+        with acting_as(None, self._offer.rules):
             await self._execute(flow_run)
 
     async def _ordered(self, run_id: UUID, order: Order) -> None:
@@ -267,6 +283,17 @@ class Engine:
             _log.warning("Jobs of run %s not cancelled: %s", run_id, error)
         if (run := self._runs.get(run_id)) is not None:
             run.cancel()
+
+    async def _suspend(self, run_id: UUID) -> None:
+        """Unless it was resumed before we heard of it."""
+        try:
+            async with prefect_client() as client:
+                state = (await client.read_flow_run(run_id)).state
+        except Unavailable as error:
+            _log.warning("Run %s is suspended at its next step: %s", run_id, error)
+            return
+        if state is not None and state.is_paused():
+            self._shared.suspend(run_id, state)
 
     async def _take_back(self) -> None:
         try:

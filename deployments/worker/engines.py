@@ -12,8 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from qpuflow.deployments.worker.link import EngineLink
-from qpuflow.deployments.worker.messages import Order
-from qpuflow.domain.steps import QpuRules
+from qpuflow.deployments.worker.messages import Offer, Order
 
 
 class Engines:
@@ -25,7 +24,7 @@ class Engines:
         self._retiring: set[EngineLink] = set()
         self._chores: set[asyncio.Task[None]] = set()
         self._renewing = False
-        self._offered = (0, QpuRules())
+        self._offered = Offer()
 
     @property
     def runs(self) -> int:
@@ -57,14 +56,23 @@ class Engines:
         """Have a run become a job. When it may start, the worker is told."""
         await self._current.admit(flow_run_id, run_as)
 
-    def offer(self, seats: int, rules: QpuRules) -> None:
-        """How many flow runs there may be at once, and by which rules the ledger's own run."""
-        self._offered = seats, rules
-        self._current.offer(seats, rules)
+    def offer(self, offer: Offer) -> None:
+        """What there may be at once, from now on."""
+        self._offered = offer
+        self._current.offer(offer)
+
+    def gone(self, flow_run_id: UUID) -> None:
+        """The run that was to be next is not there to be started."""
+        self._current.gone(flow_run_id)
 
     def cancel(self, flow_run_id: UUID) -> bool:
         """False: the run is not here."""
         return any(link.cancel(flow_run_id) for link in self._links)
+
+    def suspend(self, flow_run_id: UUID) -> None:
+        """Nothing happens where the run is not here."""
+        for link in self._links:
+            link.suspend(flow_run_id)
 
     async def take_back(self) -> None:
         await self._current.take_back()
@@ -79,7 +87,7 @@ class Engines:
         try:
             await new.start()
             self._current = new
-            new.offer(*self._offered)
+            new.offer(self._offered)
         finally:
             self._renewing = False
         self._retiring.add(old)

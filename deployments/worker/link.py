@@ -10,9 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
-from qpuflow.deployments.worker.messages import Answer, News, Order, Verb, line
+from qpuflow.deployments.worker.messages import Answer, News, Offer, Order, Verb, line
 from qpuflow.domain.errors import Unavailable
-from qpuflow.domain.steps import QpuRules
 from qpuflow.drivers.forked import ForkedPool
 
 Ended = asyncio.Future[str | None]
@@ -38,7 +37,7 @@ class EngineLink:
         self._work_pool = work_pool
         self._began = began
         self._is_next = is_next
-        self._offered = (0, QpuRules())
+        self._offered = Offer()
         self._process: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: dict[UUID, asyncio.Future[str | None]] = {}
@@ -87,15 +86,19 @@ class EngineLink:
         await self.start()
         self._send(Order(verb=Verb.ADMIT, flow_run_id=flow_run_id, run_as=run_as))
 
-    def offer(self, seats: int, rules: QpuRules) -> None:
-        """What the engine may have at once, and by which rules, from now on."""
-        is_new, self._offered = (seats, rules) != self._offered, (seats, rules)
+    def offer(self, offer: Offer) -> None:
+        """What the engine may have, from now on."""
+        is_new, self._offered = offer != self._offered, offer
         if is_new and self._process is not None and not self._process.done():
             self._send_offer()
 
     def _send_offer(self) -> None:
-        seats, rules = self._offered
-        self._send(Order(verb=Verb.SEATS, seats=seats, rules=rules))
+        self._send(Order(verb=Verb.OFFER, offer=self._offered))
+
+    def gone(self, flow_run_id: UUID) -> None:
+        """The run that was to be next is not there to be started."""
+        if not self.has(flow_run_id) and self._process is not None and not self._process.done():
+            self._send(Order(verb=Verb.GONE, flow_run_id=flow_run_id))
 
     def cancel(self, flow_run_id: UUID) -> bool:
         """False: the run is not here."""
@@ -103,6 +106,10 @@ class EngineLink:
             return False
         self._send(Order(verb=Verb.CANCEL, flow_run_id=flow_run_id))
         return True
+
+    def suspend(self, flow_run_id: UUID) -> None:
+        if self.has(flow_run_id):
+            self._send(Order(verb=Verb.SUSPEND, flow_run_id=flow_run_id))
 
     async def take_back(self) -> None:
         await self.start()

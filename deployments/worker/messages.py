@@ -8,20 +8,35 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from qpuflow.domain.steps import QpuRules
+from qpuflow.ledger.claims import NOTHING, Held
 
 
 class Verb(StrEnum):
     RUN = "run"
     CANCEL = "cancel"
     """End the run, and the job that it is at, on the QPU too."""
+    SUSPEND = "suspend"
+    """Somebody suspended the run: it is to leave the engine, whatever it waits for."""
     TAKE_BACK = "take_back"
     """A run ended badly: see to its jobs now rather than at the reaper's next round."""
     ADMIT = "admit"
     """A run that somebody started in Prefect: to become a job, and wait for its turn."""
-    SEATS = "seats"
-    """So many flow runs the engine may have at once; it starts the ledger's own by itself."""
+    OFFER = "offer"
+    """Flow runs that the engine may have at once; it starts the ledger's own by itself."""
+    GONE = "gone"
+    """The run that was next cannot be started: cancelled, deleted, or another worker's."""
     RETIRE = "retire"
     """Begin nothing more; exit when what is begun has ended."""
+
+
+class Offer(BaseModel):
+    """Seats for flow runs, by which rules the ledger's own run, and what Prefect holds back."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seats: int = 0
+    rules: QpuRules = QpuRules()
+    held: Held = NOTHING
 
 
 class Order(BaseModel):
@@ -30,8 +45,8 @@ class Order(BaseModel):
     verb: Verb
     flow_run_id: UUID | None = None
     run_as: str | None = None
-    seats: int = 0
     rules: QpuRules = QpuRules()
+    offer: Offer = Offer()
 
 
 class News(StrEnum):

@@ -17,15 +17,21 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     WorkPoolFilter,
     WorkPoolFilterName,
+    WorkQueueFilter,
+    WorkQueueFilterId,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, StateType, WorkQueue
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
 
-from qpuflow.flows.outbox import QUEUED, is_ledgers
+from qpuflow.flows.outbox import QUEUED
+from qpuflow.ledger.claims import NOTHING, Held
 
 PAGE = 50
 ADMITTED_BY = "qpuflow.flows.run_circuits:"
+PAGE_OF_HELD = 200
+QUEUES_BELIEVED_SECONDS = 10.0
 BELIEVED_SECONDS = 30.0
 """How long a deployment is taken to be as it was."""
 
@@ -37,9 +43,14 @@ class ScheduledRuns:
         self._client = client
         self._pool = pool
         self._deployments: dict[UUID, tuple[float, DeploymentResponse]] = {}
+        self._queues: tuple[float, list[WorkQueue]] | None = None
 
     async def due(self) -> list[FlowRun]:
-        """Those that somebody started, oldest first, but what waits in the ledger's queue."""
+        """Those that somebody started or resumed, oldest first; not what waits in our queue.
+
+        Nothing from a work queue that is paused.
+        """
+        open_ones = [one for one in await self._work_queues() if not one.is_paused]
         runs = await self._client.read_flow_runs(
             flow_run_filter=FlowRunFilter(
                 state=FlowRunFilterState(
@@ -51,18 +62,69 @@ class ScheduledRuns:
                 ),
             ),
             work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[self._pool])),
+            work_queue_filter=_among(open_ones) if await self._paused() else None,
             sort=FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC,
             limit=PAGE,
         )
-        return [run for run in runs if not is_ledgers(run)]
+        return await self._not_held(runs)
 
     async def of(self, run_ids: Sequence[UUID]) -> list[FlowRun]:
-        """Runs by id, that have not started."""
+        """Runs by id, that have not started and are not held back."""
         if not run_ids:
             return []
         wanted = FlowRunFilter(id=FlowRunFilterId(any_=list(run_ids)))
         runs = await self._client.read_flow_runs(flow_run_filter=wanted)
-        return [run for run in runs if run.state is not None and run.state.is_scheduled()]
+        return await self._not_held(
+            [run for run in runs if run.state is not None and run.state.is_scheduled()]
+        )
+
+    async def _not_held(self, runs: Sequence[FlowRun]) -> list[FlowRun]:
+        """By what is paused now: whoever pauses a queue expects nothing more to start in it."""
+        if not runs:
+            return []
+        self.look_again()
+        paused = {one.id for one in await self._paused()}
+        return [run for run in runs if run.work_queue_id not in paused]
+
+    def look_again(self) -> None:
+        """A work queue was paused or resumed."""
+        self._queues = None
+
+    async def held(self) -> Held:
+        """What the ledger would start, and waits in a work queue that somebody paused."""
+        if not (paused := await self._paused()):
+            return NOTHING
+        runs, carrying = await self._queued(paused), f"run-batch/{self._pool}"
+        try:
+            queue = (await self._client.read_deployment_by_name(carrying)).work_queue_id
+        except ObjectNotFound:
+            queue = None
+        return Held(frozenset(run.id for run in runs), queue in {one.id for one in paused})
+
+    async def _queued(self, paused: Sequence[WorkQueue]) -> list[FlowRun]:
+        runs: list[FlowRun] = []
+        while len(runs) % PAGE_OF_HELD == 0:
+            page = await self._client.read_flow_runs(
+                flow_run_filter=FlowRunFilter(
+                    state=FlowRunFilterState(name=FlowRunFilterStateName(any_=[QUEUED]))
+                ),
+                work_queue_filter=_among(paused),
+                limit=PAGE_OF_HELD,
+                offset=len(runs),
+            )
+            if not page:
+                break
+            runs += page
+        return runs
+
+    async def _paused(self) -> list[WorkQueue]:
+        return [one for one in await self._work_queues() if one.is_paused]
+
+    async def _work_queues(self) -> list[WorkQueue]:
+        now = time.monotonic()
+        if self._queues is None or now - self._queues[0] > QUEUES_BELIEVED_SECONDS:
+            self._queues = now, await self._client.read_work_queues(work_pool_name=self._pool)
+        return self._queues[1]
 
     async def is_admitted(self, run: FlowRun) -> bool:
         """Whether it becomes a job, which waits for its turn, before it starts."""
@@ -83,3 +145,7 @@ class ScheduledRuns:
             found = await self._client.read_deployment(run.deployment_id)
             known = self._deployments[run.deployment_id] = time.monotonic(), found
         return known[1]
+
+
+def _among(queues: Sequence[WorkQueue]) -> WorkQueueFilter:
+    return WorkQueueFilter(id=WorkQueueFilterId(any_=[one.id for one in queues]))

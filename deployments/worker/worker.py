@@ -32,16 +32,19 @@ from pydantic import Field
 from qpuflow.deployments.stack.plan import WORKER_TYPE
 from qpuflow.deployments.worker.engines import Engines
 from qpuflow.deployments.worker.link import Ended, EngineLink
-from qpuflow.deployments.worker.messages import Order, Verb
+from qpuflow.deployments.worker.messages import Offer, Order, Verb
 from qpuflow.deployments.worker.modules import PRELOAD
 from qpuflow.deployments.worker.scheduled import ScheduledRuns
 from qpuflow.domain.steps import QpuRules
 from qpuflow.drivers.forked import ForkedPool
-from qpuflow.flows.holders import this_process
+from qpuflow.flows.holders import is_gone, this_process
+from qpuflow.flows.outbox import is_ledgers
 
 EVENTS = "prefect.flow-run."
 WAKING = ("Scheduled", "AwaitingRetry", "Resuming", "Late")
-CANCELLING = "Cancelling"
+ENDING = ("Cancelling", "Suspended")
+QUEUE_EVENTS = "prefect.work-queue."
+QUEUE_STATES = ("paused", "ready", "not-ready")
 RESUBSCRIBE_SECONDS = 1.0
 ADMIT_SECONDS = 5.0
 """After which an admission that was not heard of is asked for again."""
@@ -126,7 +129,7 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Claims nothing that could not begin at once: another worker may be quicker."""
         await self._engines.start()
-        self._engines.offer(self._seats(), self._variables().rules)
+        self._engines.offer(await self._offer())
         return await super().get_and_submit_flow_runs()
 
     async def run(
@@ -156,9 +159,11 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
         """
         next_ones, self._next = list(self._next), set()
         chosen = await self._scheduled.of(next_ones)
+        for run_id in {*next_ones} - {run.id for run in chosen}:
+            self._engines.gone(run_id)
         free = self._seats() - self._engines.runs - len(self._submitting_flow_run_ids)
         for run in await self._scheduled.due() if self._seats() else []:
-            if await self._scheduled.is_admitted(run):
+            if is_ledgers(run) or await self._scheduled.is_admitted(run):
                 await self._admit(run)
             elif len(chosen) < free:
                 chosen.append(run)
@@ -182,6 +187,10 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
     def _is_next(self, flow_run_id: UUID) -> None:
         self._next.add(flow_run_id)
         self._wake.set()
+
+    async def _offer(self) -> Offer:
+        held = await self._scheduled.held()
+        return Offer(seats=self._seats(), rules=self._variables().rules, held=held)
 
     def _seats(self) -> int:
         """No seat at all while the pool is paused."""
@@ -245,7 +254,8 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
                 self._logger.warning("Could not look for runs: %r", error)
 
     async def _listen(self) -> None:
-        names = [f"{EVENTS}{state}" for state in (*WAKING, CANCELLING)]
+        names = [f"{EVENTS}{state}" for state in (*WAKING, *ENDING)]
+        names += [f"{QUEUE_EVENTS}{state}" for state in QUEUE_STATES]
         while True:
             try:
                 pool = await self._pool_id()
@@ -263,12 +273,34 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
             await asyncio.sleep(RESUBSCRIBE_SECONDS)
 
     def _notice(self, event: str, resource: str) -> None:
-        if event != f"{EVENTS}{CANCELLING}":
+        if event.startswith(QUEUE_EVENTS):
+            self._scheduled.look_again()
             self._wake.set()
             return
         run_id = UUID(resource.removeprefix(EVENTS))
-        if self._engines.cancel(run_id):
-            self._cancelled.add(run_id)
+        match event.removeprefix(EVENTS):
+            case "Cancelling":
+                if self._engines.cancel(run_id):
+                    self._cancelled.add(run_id)
+                elif self._runs_task_group is not None:
+                    self._runs_task_group.start_soon(self._cancel_waiting, run_id)
+            case "Suspended":
+                self._engines.suspend(run_id)
+            case _:
+                self._wake.set()
+
+    async def _cancel_waiting(self, run_id: UUID) -> None:
+        """A run that has left its seat, or is suspended, has no process that could end it."""
+        try:
+            run = await self.client.read_flow_run(run_id)
+            last = run.infrastructure_pid
+            is_anothers = last is not None and last != this_process() and not is_gone(last)
+            if run.state is not None and run.state.is_cancelling() and not is_anothers:
+                state = Cancelled(message="Cancelled while it waited")
+                await self.client.set_flow_run_state(run_id, state, force=True)
+                await self._take_back()
+        except Exception as error:  # noqa: BLE001  whoever cancels it again is heard again
+            self._logger.warning("Run %s is not cancelled: %r", run_id, error)
 
     async def _pool_id(self) -> UUID:
         while self._work_pool is None:  # noqa: ASYNC110  Prefect tells of its sync in no other way

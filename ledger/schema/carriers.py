@@ -88,5 +88,7 @@ class Carrier(Base):
     heartbeat_at: Mapped[datetime | None]
     asleep_at: Mapped[datetime | None]
     """Since when the QPU has all of its jobs, and its run is in no process."""
+    resting_since: Mapped[datetime | None]
+    """Somebody suspended its run: nobody is to start it until it is resumed."""
     lost_because: Mapped[str | None]
     created_at: Mapped[CreatedAt]

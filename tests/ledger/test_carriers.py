@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from qpuflow.domain.job import JobState
-from qpuflow.ledger import batches, carriers, leases, results
+from qpuflow.domain.policy import PolicyRules
+from qpuflow.ledger import batches, carriers, claims, leases, results
 from qpuflow.ledger.carriers import Carriage, CarrierLost
 from qpuflow.ledger.database import Ledger
 from tests.ledger.entities import (
@@ -225,10 +226,14 @@ async def test_a_carrier_at_rest_is_missed_by_nobody_and_goes_on_as_the_same(
         carrier_id = await carriers.begin(session, accepted.batch_id, run, "here:1")
         assert await leases.acquire(session, QPU, carrier_id, 60)
     async with ledger.begin() as session:
-        await carriers.rest(session, carrier_id)
+        await carriers.rest(session, CARRIER, await carriers.find(session, carrier_id))
     async with ledger.begin() as session:
         assert await carriers.silent(session, 0) == set()
         assert await leases.held(session, QPU) == []
+        assert await claims.next_carriers(session, QPU, PolicyRules()) == [], "it is suspended"
+    assert (await submit(ledger)).batch_id != accepted.batch_id, "others do not rest with it"
+    async with ledger.begin() as session:
+        assert await carriers.wake(session, run)
         assert await carriers.begin(session, accepted.batch_id, run, "there:2") == carrier_id
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 from qpuflow.domain.device import Control
 from qpuflow.domain.policy import PolicyRules
 from qpuflow.domain.principal import Principal, service
 from qpuflow.ledger import claims, controls
+from qpuflow.ledger.claims import Held
 from qpuflow.ledger.database import Ledger
 from tests.ledger.entities import ALICE, BOB, QPU, begin, rows, submit
 from tests.ledger.test_arbiter import USED, Asker, book
@@ -63,3 +66,17 @@ async def test_on_a_paused_qpu_only_what_it_has_already_is_followed(ledger: Ledg
     async with ledger.begin() as session:
         await controls.set_control(session, service("operator"), QPU, Control.PAUSED, "cabling")
     assert await next_users(ledger) == ["alice"]
+
+
+async def test_what_prefect_holds_back_is_not_started_and_hides_nothing_of_its_user_s(
+    ledger: Ledger,
+) -> None:
+    night, day = uuid4(), uuid4()
+    for run in (night, day):
+        await submit(ledger, ALICE, run=run)
+    await submit(ledger, BOB)
+    async with ledger.begin() as session:
+        found = await claims.next_carriers(
+            session, QPU, PolicyRules(), Held(frozenset({night}), is_own=True)
+        )
+    assert [one.carriage.flow_run_id for one in found] == [day]

@@ -52,8 +52,9 @@ async def test_another_process_finds_what_was_compiled(
 async def test_a_program_that_cannot_be_compiled_in_time_fails_with_the_limit(
     pipeline: Pipeline, qpu: JournalledQpu
 ) -> None:
-    pipeline.settings = pipeline.settings.model_copy(update={"transpile_timeout_seconds": 1e-6})
-    good = await pipeline.submit(source=f"// in nobody's cache\n{SOURCE}")
+    pipeline.settings = pipeline.settings.model_copy(update={"transpile_timeout_seconds": 1e-3})
+    # Long enough that its answer cannot be there when the time starts to run.
+    good = await pipeline.submit(source=SOURCE.replace("h q;", "h q; t q;" * 2_000))
     carrying = await pipeline.begin(await pipeline.batch_of(good[0]))
     await pipeline.steps(await pipeline.take(carrying))
     job = await pipeline.job(good[0])

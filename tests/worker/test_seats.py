@@ -1,0 +1,72 @@
+"""Who waits keeps nobody out: seats go to those who can run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.examples.expectations import EXAMPLES
+from tests.system.installation import Installation, eventually
+from tests.system.test_kills import BELL, SLOW, request, submitted
+
+pytestmark = pytest.mark.timeout(400)
+QPU = "aer-heavyhex"
+LONG_SHOTS = 60_000
+"""A minute and more."""
+CROWD = 24
+SEATS = 4
+
+
+async def start(stack: Installation, user: str, source: str, shots: int) -> str:
+    request = {"programs": [{"source": source}], "shots": shots, "user": user}
+    return await stack.start(f"run-circuits/{QPU}", {"request": request})
+
+
+async def with_seat(stack: Installation, user: str) -> int:
+    query = (
+        'SELECT count(*) FROM carriers c JOIN batches b ON b.id = c.batch_id WHERE b."user" = $1 '
+        "AND c.state = 'live' AND c.holder IS NOT NULL"
+    )
+    return await stack.value(query, user)
+
+
+async def test_runs_that_cannot_start_soon_leave_their_seats_to_others(stack: Installation) -> None:
+    runs = [await start(stack, "patient", SLOW, LONG_SHOTS) for _ in range(5)]
+
+    async def all_seats_taken() -> bool:
+        return await with_seat(stack, "patient") >= SEATS
+
+    await eventually(all_seats_taken, "they do not take all seats", 90)
+    job = (await stack.run("submit", EXAMPLES / "bell.qasm", "--qpu", QPU)).stdout.strip()
+
+    async def has_a_seat() -> bool:
+        return await with_seat(stack, "alice") == 1
+
+    await eventually(has_a_seat, "they keep others out", 60)
+
+    async def waiting() -> list[str]:
+        states = [(await stack.flow_run(run))["state"]["name"] for run in runs]
+        return [name for name in states if name == "Queued"]
+
+    assert await eventually(waiting, "none waits as it did before it had a seat", 30)
+    for run in runs:
+        state = {"type": "CANCELLING", "message": "Enough"}
+        await stack.prefect("POST", f"/flow_runs/{run}/set_state", {"state": state})
+    for run in runs:
+        assert (await stack.ended(run))["state_type"] == "CANCELLED"
+    assert (await stack.run("result", job, "--wait")).code == 0
+
+
+async def test_a_user_s_turn_comes_however_many_runs_another_has_started_in_prefect(
+    stack: Installation,
+) -> None:
+    crowd = [await start(stack, "crowd", BELL, 100) for _ in range(CROWD)]
+    one = request(BELL, 100, "late-comer").model_copy(update={"qpu": QPU})
+    (job,) = await submitted(stack, "late-comer", one)
+    await stack.all_ended([job])
+    between = (
+        "SELECT count(*) FROM jobs other, jobs own WHERE own.id = $1 AND other.\"user\" = 'crowd' "
+        "AND other.finished_at BETWEEN own.created_at AND own.finished_at"
+    )
+    assert await stack.value(between, job) <= SEATS + 1
+    for run in crowd:
+        assert (await stack.ended(run))["state_type"] == "COMPLETED"

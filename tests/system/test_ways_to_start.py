@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from qpuflow.domain.request import JobOptions
 from tests.examples.expectations import EXAMPLES
 from tests.system.installation import Installation, eventually
 
@@ -214,7 +215,7 @@ async def test_the_form_decides_user_project_key_and_options(
 ) -> None:
     job = await stack.job(await stack.job_of(runs["form"]["id"]))
     assert (job["user"], job["project"], job["key"]) == ("fiona", "fiona", "form-1")
-    assert json.loads(job["options"]) == FULL["options"]
+    assert JobOptions.model_validate_json(job["options"]) == JobOptions(**FULL["options"])
     assert "from-the-form" in runs["form"]["tags"]
 
 

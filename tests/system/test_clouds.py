@@ -163,7 +163,7 @@ async def test_a_long_wait_is_in_no_process_and_a_restart_costs_nothing(site: Si
     await worker.start()
     site.sky.backlog.is_open = True
     jobs = [job, await stack.job_of(run)]
-    assert await finished(stack, jobs) == ["completed"] * 2
+    await stack.all_ended(jobs, 240)
     await charged_once(stack, jobs)
     assert (await stack.ended(run))["state_type"] == "COMPLETED"
     new = books.count(Kind.SUBMITTED) - before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -26,13 +27,20 @@ AGAIN_SECONDS = 30.0
 _log = logging.getLogger("prefect.qpuflow")
 
 
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    task: asyncio.Task[None]
+    held: list[Held]
+    driver: Driver
+
+
 class Watcher:
     """That of one QPU, in its engine."""
 
     def __init__(self, shared: Resources, qpu: str) -> None:
         self._shared = shared
         self._qpu = qpu
-        self._followed: dict[UUID, asyncio.Task[None]] = {}
+        self._followed: dict[UUID, _Followed] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -42,26 +50,44 @@ class Watcher:
                     await self._look()
                 except QpuflowError as error:
                     _log.warning("Nobody is woken now: %s", error)
+                except Exception:  # noqa: BLE001  a driver's own mistake shall not end all waits
+                    _log.exception("Nobody is woken now")
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
-            for task in self._followed.values():
-                task.cancel()
+            for followed in self._followed.values():
+                followed.task.cancel()
 
     async def _look(self) -> None:
         async with self._shared.ledger.begin() as session:
             found = {one.carrier_id: one for one in await asleep.sleepers(session, self._qpu)}
-            new = [one for one in found.values() if one.carrier_id not in self._followed]
+            gone = self._followed.keys() - found.keys()
+            new = [one for one in found.values() if not self._follows(one.carrier_id)]
             tickets = await asleep.held(session, [one.batch_id for one in new])
-        for carrier_id in self._followed.keys() - found.keys():
-            self._followed.pop(carrier_id).cancel()
+        for carrier_id in gone:
+            await self._leave(self._followed[carrier_id])
+            del self._followed[carrier_id]
         for sleeper in found.values():
             if sleeper.is_wanted:
                 await self._wake(sleeper)
         driver = await self._driver() if new else None
         for sleeper in new:
             if driver is not None and not sleeper.is_wanted:
-                follow = self._follow(sleeper, tickets[sleeper.batch_id], driver)
-                self._followed[sleeper.carrier_id] = asyncio.create_task(follow)
+                held = tickets[sleeper.batch_id]
+                task = asyncio.create_task(self._follow(sleeper, held, driver))
+                self._followed[sleeper.carrier_id] = _Followed(task, held, driver)
+
+    async def _leave(self, followed: _Followed) -> None:
+        """It was woken; or its run was cancelled in Prefect, and nobody told the QPU."""
+        followed.task.cancel()
+        async with self._shared.ledger.begin() as session:
+            cancelled = await asleep.cancelled(session, [one.job_id for one in followed.held])
+        for one in followed.held:
+            if one.job_id in cancelled:
+                await followed.driver.cancel(_ticket(one))
+
+    def _follows(self, carrier_id: UUID) -> bool:
+        followed = self._followed.get(carrier_id)
+        return followed is not None and not followed.task.done()
 
     async def _driver(self) -> Driver:
         async with self._shared.ledger.begin() as session:
@@ -83,10 +109,9 @@ class Watcher:
                 for watch in watches:
                     watch.cancel()
             await self._wake(sleeper)
-        except QpuflowError as error:
-            _log.warning("Carrier %s is watched again: %s", sleeper.carrier_id, error)
+        except Exception as error:  # noqa: BLE001  whatever a driver raises, the job is there
+            _log.warning("Carrier %s is watched again: %r", sleeper.carrier_id, error)
             await asyncio.sleep(AGAIN_SECONDS)
-            self._followed.pop(sleeper.carrier_id, None)
 
     async def _wake(self, sleeper: Sleeper) -> None:
         async with prefect_client() as client:
@@ -95,8 +120,12 @@ class Watcher:
             await asleep.wake(session, sleeper.carrier_id, self._qpu)
 
 
-async def _ended(driver: Driver, ticket: Held) -> None:
-    async for status in driver.watch(Ticket(ticket.remote_id, ticket.token, ticket.details)):
+def _ticket(held: Held) -> Ticket:
+    return Ticket(held.remote_id, held.token, held.details)
+
+
+async def _ended(driver: Driver, held: Held) -> None:
+    async for status in driver.watch(_ticket(held)):
         if status.state.is_final:
             return
 

@@ -76,6 +76,12 @@ async def sleepers(session: AsyncSession, qpu: str) -> list[Sleeper]:
     ]
 
 
+async def cancelled(session: AsyncSession, job_ids: Collection[UUID]) -> set[UUID]:
+    """Those of the jobs that are."""
+    state = JobRow.state == JobState.CANCELLED.value
+    return set(await session.scalars(select(JobRow.id).where(JobRow.id.in_(job_ids), state)))
+
+
 async def held(session: AsyncSession, batches: Collection[UUID]) -> dict[UUID, list[Held]]:
     """By batch."""
     rows = await session.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -91,6 +92,14 @@ class Site:
         given = ("submit", program, "--qpu", self.sky.qpu, "--shots", 100, *options, "--json")
         return (await self.stack.run(*given, timeout_seconds=240)).json
 
+    async def leave_soon(self) -> None:
+        """From now on a run waits in its process for a second only."""
+        impatient = QUICK | {"QPUFLOW_SUSPEND_AFTER_SECONDS": "1"}
+        if self.worker.environment != impatient:
+            await self.worker.stop()
+            self.worker.environment = impatient
+            await self.worker.start()
+
     async def waits(self, job: str) -> None:
         async def waiting() -> bool:
             return (await self.stack.job(job))["state"] == "waiting"
@@ -149,9 +158,7 @@ async def test_kill_9_while_a_job_waits_in_the_cloud_submits_nothing_again(site:
 
 async def test_a_long_wait_is_in_no_process_and_a_restart_costs_nothing(site: Site) -> None:
     stack, books, worker = site.stack, site.sky.books, site.worker
-    await worker.stop()
-    worker.environment = QUICK | {"QPUFLOW_SUSPEND_AFTER_SECONDS": "1"}
-    await worker.start()
+    await site.leave_soon()
     before = books.count(Kind.SUBMITTED)
     site.sky.backlog.is_open = False
     request = {"programs": [{"name": "bell", "source": BELL}], "shots": 100}
@@ -168,6 +175,28 @@ async def test_a_long_wait_is_in_no_process_and_a_restart_costs_nothing(site: Si
     assert (await stack.ended(run))["state_type"] == "COMPLETED"
     new = books.count(Kind.SUBMITTED) - before
     assert list(new.values()) == [1, 1], new
+
+
+async def test_who_cancels_a_suspended_run_cancels_in_the_cloud(site: Site) -> None:
+    stack, books = site.stack, site.sky.books
+    await site.leave_soon()
+    before = books.count(Kind.CANCELLED).total()
+    site.sky.backlog.is_open = False
+    request = {"programs": [{"name": "bell", "source": BELL}], "shots": 100}
+    run = await stack.start(f"run-circuits/{site.sky.qpu}", {"request": request})
+    await eventually(lambda: asleep(stack, site.sky.qpu, 1), "the run does not leave", 90)
+    # The watcher looks every two seconds; what it has not seen yet it cannot cancel.
+    await asyncio.sleep(5)
+    cancelled = {"state": {"type": "CANCELLED"}, "force": True}
+    await stack.prefect("POST", f"/flow_runs/{run}/set_state", cancelled)
+    await stack.reap()
+
+    async def is_cancelled() -> bool:
+        return books.count(Kind.CANCELLED).total() == before + 1
+
+    await eventually(is_cancelled, "the cloud is not told", 60)
+    site.sky.backlog.is_open = True
+    assert (await stack.job(await stack.job_of(run)))["state"] == "cancelled"
 
 
 async def asleep(stack: Installation, qpu: str, count: int) -> bool:

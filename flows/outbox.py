@@ -69,14 +69,18 @@ async def create_run(
 
     None when somebody else was first to note it: it is theirs.
     """
-    run = await client.create_flow_run_from_deployment(
-        await _deployment(client, f"run-batch/{carriage.qpu}"),
-        parameters={"batch_id": str(carriage.batch_id)},
-        state=state,
-        idempotency_key=f"{CARRIER_KEY}{carriage.id}",
-        name=run_name(carriage.qpu, carriage.user, f"batch {str(carriage.batch_id)[:8]}"),
-        tags=run_tags(carriage.qpu, carriage.user),
-    )
+    try:
+        run = await client.create_flow_run_from_deployment(
+            await _deployment(client, f"run-batch/{carriage.qpu}"),
+            parameters={"batch_id": str(carriage.batch_id)},
+            state=state,
+            idempotency_key=f"{CARRIER_KEY}{carriage.id}",
+            name=run_name(carriage.qpu, carriage.user, f"batch {str(carriage.batch_id)[:8]}"),
+            tags=run_tags(carriage.qpu, carriage.user),
+        )
+    except ObjectNotFound as error:
+        _deployments.clear()
+        raise Unavailable("The deployment was replaced just now", remedy="Try again.") from error
     async with ledger.begin() as session:
         is_ours = await carriers.created(session, carriage.id, run.id)
     return run if is_ours else None

@@ -19,7 +19,7 @@ from qpuflow.flows import abandoned
 from qpuflow.flows.holders import is_gone
 from qpuflow.flows.outbox import create_runs
 from qpuflow.flows.resources import resources
-from qpuflow.ledger import batches, carriers, events
+from qpuflow.ledger import batches, carriers, events, jobs
 from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.schema import BatchKind
@@ -99,12 +99,27 @@ async def _replace(
     cancelled = run is not None and run.state_type is StateType.CANCELLED
     async with ledger.begin() as session:
         if cancelled and await carriers.is_current(session, carriage):
-            # Cancelling a run cancels what it was at; the rest of its batch travels on.
-            current = await _cancelled_with(session, carriage)
-            await events.move(
-                session, principal, current, JobState.CANCELLED, reason="Its run was cancelled"
-            )
-        return await carriers.lose(session, principal, carriage, reason, settings.max_attempts)
+            await _cancel(session, principal, carriage)
+        # Whoever cancelled a run is no fault of its jobs.
+        max_lost = None if cancelled else settings.max_attempts
+        return await carriers.lose(session, principal, carriage, reason, max_lost)
+
+
+async def _cancel(session: AsyncSession, principal: Principal, carriage: Carriage) -> None:
+    """Cancelling a run cancels what it was at; the rest of its batch travels on.
+
+    What the QPU may have is cancelled there, by the next carrier.
+    """
+    current = await _cancelled_with(session, carriage)
+    await jobs.request_cancel_all(session, principal, current)
+    await events.move(
+        session,
+        principal,
+        current,
+        JobState.CANCELLED,
+        reason="Its run was cancelled",
+        sources=[JobState.QUEUED, JobState.PREPARING],
+    )
 
 
 async def _cancelled_with(session: AsyncSession, carriage: Carriage) -> list[UUID]:
@@ -126,8 +141,8 @@ async def _agree(
     if run is None or run.state is None:
         return
     if given_up:
-        jobs = ", ".join(str(job_id)[:8] for job_id in sorted(given_up))
-        message = f"Given up with its last carrier, for {reason}: job {jobs}"
+        names = ", ".join(str(job_id)[:8] for job_id in sorted(given_up))
+        message = f"Given up with its last carrier, for {reason}: job {names}"
         await client.set_flow_run_state(
             run.id, Failed(name=DEAD_LETTER, message=message), force=True
         )

@@ -97,6 +97,8 @@ class Resources:
             return known.driver
         block = await load_qpu(qpu.block)
         content = digest(block.model_dump(mode="json", context={"include_secrets": True}))
+        # Another run may have been here meanwhile; from here on nothing waits.
+        known = self._drivers.get(qpu.name)
         if known is None or known.content != content:
             self._retired += [known.driver] if known is not None else []
             known = _Kept(block.driver(qpu.name), content, 0.0)

@@ -46,11 +46,17 @@ async def run_batch(batch_id: UUID) -> State[None]:
 
 
 async def carry_batch(
-    shared: Resources, batch_id: UUID, flow_run_id: UUID, linger_seconds: float
+    shared: Resources,
+    batch_id: UUID,
+    flow_run_id: UUID,
+    linger_seconds: float,
+    *,
+    comes_back: bool = False,
 ) -> Counter[str]:
     """Run the batch until it is empty and closed, or the seat is another's; how its jobs ended."""
     ledger, seat = shared.ledger, Seat(shared, flow_run_id)
-    async with carry(shared, batch_id, seat) as carrying, artifacts.Board(carrying) as board:
+    carried = carry(shared, batch_id, seat, comes_back=comes_back)
+    async with carried as carrying, artifacts.Board(carrying) as board:
         with ledger.ears.listen(Channel.JOINED, str(batch_id)) as joined:
             outcomes = await _carry(carrying, seat, board, joined, linger_seconds)
         async with ledger.begin() as session:

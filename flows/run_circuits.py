@@ -49,8 +49,9 @@ async def run_circuits(request: JobRequest) -> JobReport:
         await _name(run_id, qpu, principal.user, accepted)
         await _retry_if_failed(ledger, principal, accepted, run_id)
         try:
-            # A run with one job has nobody to linger for.
-            await carry_batch(shared, accepted.batch_id, run_id, linger_seconds=0.0)
+            # A run with one job has nobody to linger for, and another run would be a riddle.
+            batch_id = accepted.batch_id
+            await carry_batch(shared, batch_id, run_id, linger_seconds=0.0, comes_back=True)
         except CarrierLost:
             await _wait_for_other(ledger, principal, accepted.job_id)
         report = await reports.read(ledger, principal, accepted.job_id)

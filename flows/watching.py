@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import ObjectNotFound
 
-from qpuflow.domain.errors import QpuflowError
+from qpuflow.domain.errors import QpuflowError, Unavailable
 from qpuflow.drivers.base import Driver, Ticket
 from qpuflow.flows.outbox import prefect_client
 from qpuflow.flows.resources import Resources
@@ -27,20 +28,13 @@ AGAIN_SECONDS = 30.0
 _log = logging.getLogger("prefect.qpuflow")
 
 
-@dataclass(frozen=True, slots=True)
-class _Followed:
-    task: asyncio.Task[None]
-    held: list[Held]
-    driver: Driver
-
-
 class Watcher:
     """That of one QPU, in its engine."""
 
     def __init__(self, shared: Resources, qpu: str) -> None:
         self._shared = shared
         self._qpu = qpu
-        self._followed: dict[UUID, _Followed] = {}
+        self._followed: dict[UUID, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -54,40 +48,28 @@ class Watcher:
                     _log.exception("Nobody is woken now")
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
-            for followed in self._followed.values():
-                followed.task.cancel()
+            for task in self._followed.values():
+                task.cancel()
 
     async def _look(self) -> None:
         async with self._shared.ledger.begin() as session:
             found = {one.carrier_id: one for one in await asleep.sleepers(session, self._qpu)}
-            gone = self._followed.keys() - found.keys()
             new = [one for one in found.values() if not self._follows(one.carrier_id)]
             tickets = await asleep.held(session, [one.batch_id for one in new])
-        for carrier_id in gone:
-            await self._leave(self._followed[carrier_id])
-            del self._followed[carrier_id]
+        for carrier_id in self._followed.keys() - found.keys():
+            self._followed.pop(carrier_id).cancel()
         for sleeper in found.values():
             if sleeper.is_wanted:
                 await self._wake(sleeper)
         driver = await self._driver() if new else None
         for sleeper in new:
             if driver is not None and not sleeper.is_wanted:
-                held = tickets[sleeper.batch_id]
-                task = asyncio.create_task(self._follow(sleeper, held, driver))
-                self._followed[sleeper.carrier_id] = _Followed(task, held, driver)
-
-    async def _leave(self, followed: _Followed) -> None:
-        """It was woken; or its run was cancelled in Prefect, and nobody told the QPU."""
-        followed.task.cancel()
-        async with self._shared.ledger.begin() as session:
-            cancelled = await asleep.cancelled(session, [one.job_id for one in followed.held])
-        for one in followed.held:
-            if one.job_id in cancelled:
-                await followed.driver.cancel(_ticket(one))
+                follow = self._follow(sleeper, tickets[sleeper.batch_id], driver)
+                self._followed[sleeper.carrier_id] = asyncio.create_task(follow)
 
     def _follows(self, carrier_id: UUID) -> bool:
-        followed = self._followed.get(carrier_id)
-        return followed is not None and not followed.task.done()
+        task = self._followed.get(carrier_id)
+        return task is not None and not task.done()
 
     async def _driver(self) -> Driver:
         async with self._shared.ledger.begin() as session:
@@ -102,9 +84,8 @@ class Watcher:
                 if watches:
                     await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
                     await asyncio.wait(watches, timeout=GATHER_SECONDS)
-                for watch in watches:
-                    if watch.done():
-                        watch.result()
+                if _all_silent(watches):
+                    raise Unavailable("The QPU does not answer")
             finally:
                 for watch in watches:
                     watch.cancel()
@@ -115,26 +96,31 @@ class Watcher:
 
     async def _wake(self, sleeper: Sleeper) -> None:
         async with prefect_client() as client:
-            await _resume(client, sleeper.flow_run_id)
+            if not await _resume(client, sleeper.flow_run_id):
+                return
         async with self._shared.ledger.begin() as session:
-            await asleep.wake(session, sleeper.carrier_id, self._qpu)
+            await asleep.wake(session, sleeper, self._qpu)
 
 
-def _ticket(held: Held) -> Ticket:
-    return Ticket(held.remote_id, held.token, held.details)
+def _all_silent(watches: Sequence[asyncio.Task[None]]) -> bool:
+    """Of the watches that are over none has news. What else breaks is for the run to settle."""
+    over = [watch for watch in watches if watch.done()]
+    return bool(over) and all(isinstance(watch.exception(), Unavailable) for watch in over)
 
 
 async def _ended(driver: Driver, held: Held) -> None:
-    async for status in driver.watch(_ticket(held)):
+    async for status in driver.watch(Ticket(held.remote_id, held.token, held.details)):
         if status.state.is_final:
             return
 
 
-async def _resume(client: PrefectClient, run_id: UUID) -> None:
-    """One that is resumed already, or ended, or deleted, is left as it is."""
+async def _resume(client: PrefectClient, run_id: UUID) -> bool:
+    """False: it still sleeps. One that is resumed, ended or deleted already is left as it is."""
     try:
         run = await client.read_flow_run(run_id)
-        if run.state is not None and run.state.is_paused():
-            await client.resume_flow_run(run_id)
+        if run.state is None or not run.state.is_paused():
+            return True
+        answer = await client.resume_flow_run(run_id)
     except ObjectNotFound:
-        return
+        return True
+    return answer.status is SetStateStatus.ACCEPT

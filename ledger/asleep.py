@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,9 @@ from qpuflow.ledger.carriers import release_leases
 from qpuflow.ledger.schema import Batch, Carrier, CarrierState, Intent, JobRow, TicketRow
 from qpuflow.ledger.signals import Channel, tell
 
+PASSED = timedelta(seconds=1)
+"""A run looks for cancellations more often than this."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sleeper:
@@ -23,6 +27,7 @@ class Sleeper:
     carrier_id: UUID
     batch_id: UUID
     flow_run_id: UUID
+    asleep_at: datetime
     is_wanted: bool
 
 
@@ -46,22 +51,28 @@ async def fall_asleep(session: AsyncSession, carrier_id: UUID) -> None:
     await release_leases(session, [carrier_id])
 
 
-async def wake(session: AsyncSession, carrier_id: UUID, qpu: str) -> None:
-    """Its run was resumed: it may be started again."""
-    await session.execute(update(Carrier).where(Carrier.id == carrier_id).values(asleep_at=None))
+async def wake(session: AsyncSession, sleeper: Sleeper, qpu: str) -> None:
+    """Its run was resumed: it may be started again, unless it has fallen asleep anew since."""
+    await session.execute(
+        update(Carrier)
+        .where(Carrier.id == sleeper.carrier_id, Carrier.asleep_at == sleeper.asleep_at)
+        .values(asleep_at=None)
+    )
     await tell(session, Channel.OUTBOX, qpu)
 
 
 async def sleepers(session: AsyncSession, qpu: str) -> list[Sleeper]:
+    # What was asked for earlier than this, the run has passed on before it slept.
+    slept = Carrier.asleep_at - PASSED
     stirred = exists().where(
         JobRow.batch_id == Carrier.batch_id,
         or_(
             JobRow.state.in_([JobState.QUEUED.value, JobState.PREPARING.value]),
-            JobRow.finished_at.is_(None) & JobRow.cancel_requested_at.is_not(None),
+            JobRow.finished_at.is_(None) & (JobRow.cancel_requested_at > slept),
         ),
     )
     rows = await session.execute(
-        select(Carrier.id, Carrier.batch_id, Carrier.flow_run_id, stirred)
+        select(Carrier.id, Carrier.batch_id, Carrier.flow_run_id, Carrier.asleep_at, stirred)
         .join(Batch, Batch.id == Carrier.batch_id)
         .where(
             Carrier.asleep_at.is_not(None),
@@ -70,16 +81,10 @@ async def sleepers(session: AsyncSession, qpu: str) -> list[Sleeper]:
         )
     )
     return [
-        Sleeper(carrier, batch, run, is_wanted)
-        for carrier, batch, run, is_wanted in rows.tuples()
-        if run is not None
+        Sleeper(carrier, batch, run, since, is_wanted)
+        for carrier, batch, run, since, is_wanted in rows.tuples()
+        if run is not None and since is not None
     ]
-
-
-async def cancelled(session: AsyncSession, job_ids: Collection[UUID]) -> set[UUID]:
-    """Those of the jobs that are."""
-    state = JobRow.state == JobState.CANCELLED.value
-    return set(await session.scalars(select(JobRow.id).where(JobRow.id.in_(job_ids), state)))
 
 
 async def held(session: AsyncSession, batches: Collection[UUID]) -> dict[UUID, list[Held]]:

@@ -177,7 +177,8 @@ async def wait_again(session: AsyncSession, carrier_id: UUID) -> None:
 
 async def rest(session: AsyncSession, principal: Principal, carrier: Carriage) -> None:
     """Its run was suspended: its jobs wait until somebody resumes it, and no others with them."""
-    await batches.lock(session, carrier.batch_id)
+    if not await is_current(session, carrier):
+        return
     await wait_again(session, carrier.id)
     await session.execute(
         update(Carrier)

@@ -84,8 +84,7 @@ async def accept_all(
             async with ledger.begin() as session:
                 known = await _by_key(session, principal, submissions)
                 fresh = _fresh(submissions, known)
-                for _, group in groupby(sorted(fresh, key=_qpu), key=_qpu):
-                    known |= await _write(ledger, session, principal, list(group), flow_run_id)
+                known |= await _write(ledger, session, principal, fresh, flow_run_id)
             return [known[submission.key] for submission in submissions]
         except IntegrityError as error:
             # Another process wrote the same key between our look and our insert.
@@ -141,35 +140,47 @@ async def _write(
     ledger: Ledger,
     session: AsyncSession,
     principal: Principal,
-    group: Sequence[Submission],
+    fresh: Sequence[Submission],
     flow_run_id: UUID | None,
 ) -> dict[str, Accepted]:
-    """Those for one QPU, in their order."""
-    qpu = group[0].qpu
+    """All payloads, then all batches, then the account book: the order in which others lock."""
+    if not fresh:
+        return {}
+    groups = {qpu: list(group) for qpu, group in groupby(sorted(fresh, key=_qpu), key=_qpu)}
     await accounts.require_member(session, principal)
-    await controls.require_accepting(session, qpu)
-    await ledger.payloads.record(session, [one.source for s in group for one in s.programs])
-    carried_by = CarriedBy(qpu, principal.user, principal.project, flow_run_id)
-    batch_id = await batches.join(session, carried_by, len(group))
-    ids = {submission.key: uuid4() for submission in group}
-    jobs = [_job(ids[one.key], batch_id, principal, one) for one in group]
-    programs = [row for one in group for row in _programs(ids[one.key], one)]
-    # Not by way of the ORM, which does more than these rows need.
+    for qpu in groups:
+        await controls.require_accepting(session, qpu)
+    await ledger.payloads.record(session, [one.source for s in fresh for one in s.programs])
+    accepted: dict[str, Accepted] = {}
+    for qpu, group in groups.items():
+        carried_by = CarriedBy(qpu, principal.user, principal.project, flow_run_id)
+        batch_id = await batches.join(session, carried_by, len(group))
+        accepted |= {one.key: Accepted(uuid4(), batch_id, is_new=True) for one in group}
+    await _insert(session, principal, fresh, accepted)
+    # Last, since others of the project wait from here to the commit.
+    for qpu, group in groups.items():
+        estimates = {accepted[one.key].job_id: one.estimate_seconds for one in group}
+        await reservations.accept(session, principal, Scope(principal.project, qpu), estimates)
+    return accepted
+
+
+async def _insert(
+    session: AsyncSession,
+    principal: Principal,
+    fresh: Sequence[Submission],
+    accepted: Mapping[str, Accepted],
+) -> None:
+    """In their order. Not by way of the ORM, which does more than these rows need."""
+    jobs = [_job(accepted[one.key], principal, one) for one in fresh]
+    programs = [row for one in fresh for row in _programs(accepted[one.key].job_id, one)]
     connection = await session.connection()
     await connection.execute(insert(JobRow), jobs)
     await connection.execute(insert(ProgramRow), programs)
-    # Last, since others of the project wait from here to the commit.
-    scope = Scope(principal.project, qpu)
-    estimates = {ids[submission.key]: submission.estimate_seconds for submission in group}
-    await reservations.accept(session, principal, scope, estimates)
-    return {key: Accepted(job_id, batch_id, is_new=True) for key, job_id in ids.items()}
 
 
-def _job(
-    job_id: UUID, batch_id: UUID, principal: Principal, submission: Submission
-) -> dict[str, object]:
+def _job(accepted: Accepted, principal: Principal, submission: Submission) -> dict[str, object]:
     return {
-        "id": job_id,
+        "id": accepted.job_id,
         "user": principal.user,
         "project": principal.project,
         "qpu": submission.qpu,
@@ -179,7 +190,7 @@ def _job(
         "shots": submission.request.shots,
         "options": submission.request.options.model_dump(mode="json"),
         "program_count": len(submission.programs),
-        "batch_id": batch_id,
+        "batch_id": accepted.batch_id,
         "estimate_seconds": submission.estimate_seconds,
     }
 

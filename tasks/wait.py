@@ -91,8 +91,8 @@ async def _follow(carrying: Carrying, work: Work, cut_off: Container[UUID]) -> W
 async def _last_status(carrying: Carrying, ticket: Ticket) -> RemoteStatus | None:
     """None when it takes longer than a run should wait for a QPU with a queue of its own."""
     status = RemoteStatus(RemoteState.LOST, "The QPU said nothing")
-    queues = carrying.qpu.device.queues
-    patience = asyncio.timeout(carrying.settings.suspend_after_seconds if queues else None)
+    leaves = carrying.qpu.device.queues and carrying.may_sleep
+    patience = asyncio.timeout(carrying.settings.suspend_after_seconds if leaves else None)
     try:
         async with patience:
             async for status in carrying.driver.watch(ticket):

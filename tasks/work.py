@@ -92,6 +92,8 @@ class Carrying:
     compilers: ForkedPool
     is_wanted: Callable[[], bool] = lambda: False
     """Whether somebody else waits for the seat that this carrier has."""
+    may_sleep: bool = True
+    """Whether its run can leave a job at a QPU with a queue of its own, and come back for it."""
 
 
 class Chunk:

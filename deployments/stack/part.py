@@ -48,6 +48,8 @@ class Part:
     stop_seconds: float = 10.0
     starts_to_fail: int = STARTS_TO_FAIL
     once: bool = False
+    is_optional: bool = False
+    """Without it the rest is as useful: when it does not start, the stack goes on."""
 
 
 @dataclass
@@ -70,6 +72,15 @@ class Member:
     @property
     def is_ready(self) -> bool:
         return self.phase is Phase.READY
+
+    @property
+    def is_settled(self) -> bool:
+        """Nobody has to wait for it: it is ready, or the stack goes on without it."""
+        return self.is_ready or (self.part.is_optional and self._does_not_start)
+
+    @property
+    def _does_not_start(self) -> bool:
+        return self.failures >= self.part.starts_to_fail
 
     @property
     def record(self) -> PartRecord:
@@ -166,7 +177,7 @@ class Member:
 
     def check_that_it_can_start(self) -> None:
         """Raise `OperatorNeeded` with the end of its log when it has died too often."""
-        if self.failures >= self.part.starts_to_fail:
+        if self._does_not_start and not self.part.is_optional:
             raise OperatorNeeded(
                 f"{self.part.name} does not start. The end of its log:\n{end_of(self.log)}\n",
                 where=str(self.log),

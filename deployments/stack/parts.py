@@ -153,6 +153,8 @@ def _rack(settings: Settings, preloaded: Preloader, needs: tuple[str, ...]) -> P
         needs=needs,
         start=start,
         check=lambda since: shipped_rack.check(settings, since),
+        # Its files are there to be edited: a slip in one of them shall not take `aer` away.
+        is_optional=True,
     )
 
 

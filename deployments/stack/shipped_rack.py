@@ -35,7 +35,9 @@ def prepare(settings: Settings) -> Path:
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file in SHIPPED.parent.iterdir():
         if not (place / file.name).exists():
-            shutil.copyfile(file, place / file.name)
+            draft = place / f".{file.name}"
+            shutil.copyfile(file, draft)
+            draft.replace(place / file.name)
     sockets.make_private(sockets.folder_for(place), SOCKET)
     return place / SHIPPED.name
 

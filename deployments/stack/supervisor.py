@@ -75,13 +75,13 @@ class Supervisor:
     async def _tend(self) -> None:
         before = self._record
         for member in self.members:
-            ready = {other.part.name for other in self.members if other.is_ready}
-            if ready.issuperset(member.part.needs):
+            settled = {other.part.name for other in self.members if other.is_settled}
+            if settled.issuperset(member.part.needs):
                 await member.tend()
             if not self.ready:
                 member.check_that_it_can_start()
         self._sweep()
-        if not self.ready and all(member.is_ready for member in self.members):
+        if not self.ready and all(member.is_settled for member in self.members):
             self.ready = True
             self._record.write(self.settings)
             self._announce(

@@ -50,6 +50,8 @@ SHOW_WAITING_SECONDS = 0.5
 """A run that starts as soon as this was never seen to wait."""
 SENT_SECONDS = 10.0
 """After which a run that the worker was told to start, and has not, loses its seat."""
+LONGEST_LINE = 2**26
+"""Bytes. An offer names every run that a paused queue holds back."""
 ENTRYPOINT_SECONDS = 30.0
 """How long a deployment is believed to have the same entrypoint."""
 
@@ -77,7 +79,7 @@ def serve(socket_path: str, pool: str) -> None:
 
 
 async def _serve(socket_path: str, pool: str) -> None:
-    reader, writer = await asyncio.open_unix_connection(socket_path)
+    reader, writer = await asyncio.open_unix_connection(socket_path, limit=LONGEST_LINE)
     async with keep_resources(Settings()) as shared, keep_prefect_client():
         engine = Engine(shared, writer, pool)
         engine.start(engine.fill_seats())

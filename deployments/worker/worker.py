@@ -42,7 +42,7 @@ from qpuflow.flows.outbox import is_ledgers
 
 EVENTS = "prefect.flow-run."
 WAKING = ("Scheduled", "AwaitingRetry", "Resuming", "Late")
-ENDING = ("Cancelling", "Suspended")
+ENDING = ("Cancelling", "Cancelled", "Suspended")
 QUEUE_EVENTS = "prefect.work-queue."
 QUEUE_STATES = ("paused", "ready", "not-ready")
 RESUBSCRIBE_SECONDS = 1.0
@@ -284,6 +284,9 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
                     self._cancelled.add(run_id)
                 elif self._runs_task_group is not None:
                     self._runs_task_group.start_soon(self._cancel_waiting, run_id)
+            case "Cancelled" if self._runs_task_group is not None:
+                # A suspended run becomes that at once: nobody else tells the QPU of its jobs.
+                self._runs_task_group.start_soon(self._take_back)
             case "Suspended":
                 self._engines.suspend(run_id)
             case _:

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from qpuflow.domain.errors import OperatorNeeded, Unavailable
+from qpuflow.domain.errors import InputError, OperatorNeeded, Unavailable
 from qpuflow.drivers import http
 from qpuflow.drivers.quantinuum.settings import QuantinuumSettings
 from qpuflow.drivers.quantinuum.tokens import EncryptedTokens, MemoryTokens, TokenStore
@@ -47,6 +47,7 @@ class Account:
         self._mfa_secret = secrets.get("mfa_secret")
         self._store = _store(settings, self._user, self._password)
         self._given = secrets.get("refresh_token")
+        self._refused: set[str] = set()
         self._token, self._expires = "", float("-inf")
         self._one_at_a_time = asyncio.Lock()
 
@@ -62,15 +63,13 @@ class Account:
         self._expires = float("-inf")
 
     async def _renew(self) -> None:
-        refresh_token = await asyncio.to_thread(self._store.load) or self._given
-        if refresh_token is not None:
+        while (refresh_token := await self._untried()) is not None:
             try:
                 return await self._log_in({"refresh-token": refresh_token})
             except Unavailable as error:
                 if "Invalid Refresh Token" not in error.what:
                     raise
-            self._given = None
-            await asyncio.to_thread(self._store.save, None)
+            self._refused.add(refresh_token)
         if not self._password:
             raise Unavailable(
                 "The refresh token is no longer good, and there is no password",
@@ -78,6 +77,12 @@ class Account:
                 remedy="Log in again and put the new refresh token into the block's credentials.",
             )
         return await self._log_in_fully()
+
+    async def _untried(self) -> str | None:
+        """The one that is kept, which another process may have renewed; else the block's."""
+        kept = await asyncio.to_thread(self._store.load)
+        good = (one for one in (kept, self._given) if one and one not in self._refused)
+        return next(good, None)
 
     async def _log_in_fully(self) -> None:
         body = {"email": self._user, "password": self._password}
@@ -96,15 +101,19 @@ class Account:
             await self._log_in({**body, "code": one_time_code(self._mfa_secret, time.time())})
 
     async def _log_in(self, body: Mapping[str, str]) -> None:
-        answer = await http.answer(
-            self._client,
-            "POST",
-            self._url,
-            where=self._name,
-            words=words,
-            verdicts=LOGIN_VERDICTS,
-            content=json.dumps(body),
-        )
+        try:
+            answer = await http.answer(
+                self._client,
+                "POST",
+                self._url,
+                where=self._name,
+                words=words,
+                verdicts=LOGIN_VERDICTS,
+                content=json.dumps(body),
+            )
+        except InputError as error:
+            # No fault of the job for which a login is wanted just now.
+            raise Unavailable(error.what, where=self._name, remedy=error.remedy) from error
         tokens = answer.json()
         self._token = tokens["id-token"]
         self._expires = expiry(self._token)
@@ -136,12 +145,12 @@ def words(response: httpx.Response) -> str:
     try:
         told: Any = response.json()
         error = told["error"]
-        return f"{error['text']} (code {error['code']})"
-    except (ValueError, KeyError, TypeError):
+        return f"{error.get('text', '')} (code {error['code']})".strip()
+    except (ValueError, KeyError, TypeError, AttributeError):
         return response.text[:500] or response.reason_phrase
 
 
 def _store(settings: QuantinuumSettings, user: str, password: str) -> TokenStore:
     if settings.token_folder is None or not password:
         return MemoryTokens()
-    return EncryptedTokens(Path(settings.token_folder), user, password)
+    return EncryptedTokens(Path(settings.token_folder), settings.url, user, password)

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import stamina
 
-from qpuflow.domain.errors import Unavailable
+from qpuflow.domain.errors import OperatorNeeded, Unavailable
 from qpuflow.drivers import http
 from qpuflow.drivers.quantinuum.account import Account, words
 from qpuflow.drivers.quantinuum.settings import QuantinuumSettings
@@ -89,6 +89,9 @@ class Api:
         except Unavailable as error:
             # Before anything is sent: whatever goes wrong here, no job was submitted.
             raise http.not_sent(error, submitting=submitting) from error
+        except (OperatorNeeded, OSError, ValueError, LookupError, TypeError) as error:
+            unusable = Unavailable(f"No login: {error!r}", where=self._name)
+            raise http.not_sent(unusable, submitting=submitting) from error
         try:
             return await http.answer(
                 self._client,

@@ -17,6 +17,7 @@ from qpuflow.domain.errors import (
     Conflict,
     InputError,
     NotFound,
+    OperatorNeeded,
     PartlyAccepted,
     Refused,
     Unavailable,
@@ -24,6 +25,7 @@ from qpuflow.domain.errors import (
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.executable import Executable
 from qpuflow.domain.limits import check_limits
+from qpuflow.drivers import http
 from qpuflow.drivers.base import Outcome, RemoteStatus, Ticket, Usage
 from qpuflow.drivers.forked import ForkedPool
 from qpuflow.drivers.outline import Outline
@@ -89,10 +91,11 @@ class CloudQuantinuumDriver:
         )
 
     async def submit(self, executables: Sequence[Executable], shots: int, token: str) -> Ticket:
-        device = device_of(self._name, await self._known(), "online")
-        check_limits(device, programs=len(executables), shots=shots)
-        programs = await self._written(executables)
-        self._check_cost(programs, shots)
+        try:
+            programs = await self._prepared(executables, shots)
+        except Unavailable as error:
+            # Nothing is sent yet; of a job that was begun before, some parts are there.
+            raise http.not_sent(error, submitting=token not in self._begun) from error
         created = self._begun.pop(token, Found()).jobs
         for index in range(len(programs)):
             if index not in created:
@@ -100,6 +103,13 @@ class CloudQuantinuumDriver:
         outlines = [Outline.of(one).model_dump(mode="json") for one in executables]
         self._remember(token, {"outlines": outlines})
         return _ticket(token, created, self._submitted[token])
+
+    async def _prepared(self, executables: Sequence[Executable], shots: int) -> list[Written]:
+        device = device_of(self._name, await self._known(), "online")
+        check_limits(device, programs=len(executables), shots=shots)
+        programs = await self._written(executables)
+        self._check_cost(programs, shots)
+        return programs
 
     def _remember(self, token: str, details: dict[str, Any]) -> None:
         self._submitted[token] = details
@@ -191,7 +201,7 @@ class CloudQuantinuumDriver:
             )
         until = time.monotonic() + self._settings.settle_seconds
         while True:
-            found = found_under(token, await self._api.read("job", name=token))
+            found = await self._seen(token)
             if found.is_whole or time.monotonic() > until:
                 break
             await asyncio.sleep(min(2.0, self._settings.settle_seconds / 10))
@@ -204,6 +214,13 @@ class CloudQuantinuumDriver:
             message = f"{len(found.jobs)} of {found.count} circuits are to be seen"
             raise PartlyAccepted(message, where=self._name)
         return _ticket(token, found.jobs, self._submitted.get(token, {}))
+
+    async def _seen(self, token: str) -> Found:
+        """A list that is no list, or is refused, says nothing about what was accepted."""
+        try:
+            return found_under(token, await self._api.read("job", name=token))
+        except (InputError, OperatorNeeded, AttributeError, TypeError, KeyError) as error:
+            raise Unavailable(f"Its list of jobs cannot be read: {error!r}") from error
 
     def watch(self, ticket: Ticket) -> AsyncIterator[RemoteStatus]:
         return forward(self._watching.all(_jobs(ticket)))
@@ -299,6 +316,6 @@ def _usage(jobs: Sequence[Mapping[str, Any]]) -> Usage:
 def _seconds(job: Mapping[str, Any]) -> float:
     try:
         start, end = (datetime.fromisoformat(job[key]) for key in ("start-date", "result-date"))
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return 0.0
     return max(0.0, (end - start).total_seconds())

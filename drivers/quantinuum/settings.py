@@ -32,7 +32,8 @@ class QuantinuumSettings(BaseModel, frozen=True, extra="forbid"):
     jobs_by_name: bool = Field(
         default=False,
         title="Lists jobs by name",
-        description="Whether this API answers GET job?name=... with a list. Where it does, a job "
+        description="Whether this API answers GET job?name=... with the list of all jobs whose "
+        "names begin so. Where it does, a job "
         "whose reply was lost is found by itself; where not, an operator looks for its name in "
         "the vendor's portal and settles it.",
     )

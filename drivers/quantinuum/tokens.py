@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from hashlib import sha256
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Protocol
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -39,8 +39,8 @@ class EncryptedTokens:
     What cannot be decrypted, for the password was changed, counts as no token.
     """
 
-    def __init__(self, folder: Path, user: str, password: str) -> None:
-        name = sha256(user.encode()).hexdigest()[:16]
+    def __init__(self, folder: Path, url: str, user: str, password: str) -> None:
+        name = sha256(f"{url} {user}".encode()).hexdigest()[:16]
         self._path = folder.expanduser() / f"quantinuum-{name}"
         self._user, self._password = user, password
         self._key: Fernet | None = None
@@ -58,10 +58,10 @@ class EncryptedTokens:
             return
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = self._fernet().encrypt(json.dumps({"refresh-token": refresh_token}).encode())
-        draft = self._path.with_suffix(f".{os.getpid()}")
-        draft.touch(mode=0o600)
-        draft.write_bytes(text)
-        draft.replace(self._path)
+        # Only its user may read it from the beginning, and no two writers share a draft.
+        with NamedTemporaryFile(dir=self._path.parent, delete=False) as draft:
+            draft.write(text)
+        Path(draft.name).replace(self._path)
 
     def _fernet(self) -> Fernet:
         """Deriving the key takes some 50 ms on purpose, so it is done once."""

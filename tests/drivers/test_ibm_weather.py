@@ -28,6 +28,8 @@ from qpuflow.drivers.fake_clouds import Fault, Kind
 from qpuflow.drivers.fake_clouds.ibm.served import IbmAt
 from qpuflow.drivers.ibm import IbmDriver
 
+pytestmark = pytest.mark.flaky(reruns=0)  # one failure in a hundred is one execution too many
+
 Drivers = Callable[..., Driver]
 
 

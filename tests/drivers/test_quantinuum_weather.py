@@ -33,6 +33,8 @@ from qpuflow.drivers.fake_clouds.quantinuum.served import QuantinuumAt
 from qpuflow.drivers.quantinuum import QuantinuumDriver
 from qpuflow.drivers.quantinuum.account import one_time_code
 
+pytestmark = pytest.mark.flaky(reruns=0)  # one failure in a hundred is one execution too many
+
 Drivers = Callable[..., ForgetfulDriver]
 
 MFA_SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"

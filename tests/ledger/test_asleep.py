@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import uuid4
+
+from sqlalchemy import text
 
 from qpuflow.domain.policy import PolicyRules
 from qpuflow.ledger import asleep, carriers, claims, jobs, leases
 from qpuflow.ledger.asleep import Sleeper
 from qpuflow.ledger.database import Ledger
 from tests.ledger.entities import ALICE, QPU, hand_over, submit, take
+
+EARLIER = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def sleeper_of(ledger: Ledger) -> Sleeper:
@@ -31,9 +37,14 @@ async def test_a_sleeper_is_missed_by_nobody_and_started_by_nobody_until_it_is_w
         assert await leases.held(session, QPU) == []
         assert await carriers.silent(session, 0) == set()
         assert await claims.next_carriers(session, QPU, PolicyRules()) == []
-    assert await sleeper_of(ledger) == Sleeper(carrier_id, accepted.batch_id, run, is_wanted=False)
+    sleeper = await sleeper_of(ledger)
+    assert sleeper == Sleeper(
+        carrier_id, accepted.batch_id, run, sleeper.asleep_at, is_wanted=False
+    )
     async with ledger.begin() as session:
-        await asleep.wake(session, carrier_id, QPU)
+        await asleep.wake(session, replace(sleeper, asleep_at=EARLIER), QPU)
+        assert await asleep.sleepers(session, QPU) == [sleeper], "it has fallen asleep anew since"
+        await asleep.wake(session, sleeper, QPU)
     async with ledger.begin() as session:
         assert await asleep.sleepers(session, QPU) == []
         (next_one,) = await claims.next_carriers(session, QPU, PolicyRules())
@@ -54,3 +65,6 @@ async def test_it_is_wanted_for_a_cancellation_and_for_a_job_that_is_to_be_begun
     async with ledger.begin() as session:
         await jobs.request_cancel(session, ALICE, accepted.job_id)
     assert (await sleeper_of(ledger)).is_wanted
+    async with ledger.begin() as session:
+        await session.execute(text("UPDATE carriers SET asleep_at = now() + interval '5 s'"))
+    assert not (await sleeper_of(ledger)).is_wanted, "it has passed that on before it slept"

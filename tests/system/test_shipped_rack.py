@@ -12,7 +12,8 @@ from uuid import UUID
 
 import pytest
 
-from qpuflow.deployments.stack import Plan, plan, shipped_rack
+from qpuflow.deployments.stack import Plan, plan, running_stack, shipped_rack, stack_status
+from qpuflow.deployments.stack.plan import WORKER_TYPE
 from qpuflow.domain.errors import OperatorNeeded
 from qpuflow.domain.settings import Settings
 from qpuflow.drivers.extras import require
@@ -127,3 +128,15 @@ def test_without_the_extra_it_is_not_there_and_the_rest_is(
     assert Plan().workers(settings) == ("aer", "aer-heavyhex", "system")
     with pytest.raises(OperatorNeeded, match=r"no_such_module is not installed.*qpuflow\[qblox\]"):
         require("qblox", "no_such_module")
+
+
+async def test_a_slip_in_its_files_takes_no_other_qpu_away(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home", port=0, workers=("aer", QPU))
+    shipped_rack.prepare(settings)
+    (shipped_rack.folder(settings) / "device.yml").write_text("qubits: [")
+    async with running_stack(settings, Plan(worker_type=WORKER_TYPE)):
+        record = stack_status(settings)
+        assert record is not None
+        phases = {part.name: part.phase for part in record.parts}
+        assert phases["worker-aer"] == "ready"
+        assert phases["rack"] != "ready"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -44,7 +45,7 @@ async def test_it_is_left_at_the_qpu_and_its_neighbour_is_stored(
 async def test_a_later_run_fetches_it_and_submits_nothing(
     patient: Pipeline, qpu: JournalledQpu
 ) -> None:
-    qpu.takes = 1.0
+    qpu.takes = 3.0
     (job_id,) = await patient.submit()
     chunk = await through(patient, job_id)
     assert chunk.works[0].is_left
@@ -55,13 +56,24 @@ async def test_a_later_run_fetches_it_and_submits_nothing(
     assert (ticket.job_id, ticket.token) == (job_id, qpu.executions()[0]["token"])
     await asyncio.sleep(qpu.takes)
     async with patient.ledger.begin() as session:
-        await asleep.wake(session, sleeper.carrier_id, NAME)
+        await asleep.wake(session, sleeper, NAME)
     again = await patient.begin(sleeper.batch_id, sleeper.flow_run_id)
     await patient.carry(again)
     assert again.carrier_id == sleeper.carrier_id
     assert (await patient.job(job_id)).state is JobState.COMPLETED
     assert len(qpu.executions()) == 1
     assert await scalar(patient.ledger, "SELECT count(*) FROM charges") == 1
+
+
+async def test_a_run_that_nobody_could_start_again_stays(
+    patient: Pipeline, qpu: JournalledQpu
+) -> None:
+    """A call in a script, or a subflow of a user's own."""
+    qpu.takes = 0.6
+    (job_id,) = await patient.submit()
+    carrying = await patient.begin(await patient.batch_of(job_id))
+    await patient.carry(replace(carrying, may_sleep=False))
+    assert (await patient.job(job_id)).state is JobState.COMPLETED
 
 
 async def test_where_a_lane_is_held_the_run_stays(pipeline: Pipeline, qpu: JournalledQpu) -> None:

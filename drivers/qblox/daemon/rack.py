@@ -188,8 +188,14 @@ class Rack:
     async def _run(self, entry: Entry) -> None:
         self._engine.configure(self._configuration)
         await self._tell()
-        request = messages.Execute.model_validate_json(entry.request)
-        executables = [circuit.executable() for circuit in request.circuits]
+        try:
+            request = messages.Execute.model_validate_json(entry.request)
+            executables = [circuit.executable() for circuit in request.circuits]
+        except ValueError as error:
+            # Accepted by a daemon of another version: whoever waits shall hear of it.
+            self._journal.end(entry.token, RemoteState.FAILED, f"It cannot be read: {error}")
+            await self._tell()
+            return
         task = asyncio.create_task(self._engine.execute(executables, request.shots))
         self._running = _Running(entry.token, task)
         began = time.monotonic()

@@ -35,15 +35,14 @@ def limits(scope: Scope) -> Select[tuple[AllowanceRow]]:
     return select(AllowanceRow).where(own, *under(scope)).order_by(AllowanceRow.id)
 
 
-def lock(projects: str | Select[tuple[str]]) -> Select[tuple[str]]:
-    """Hold the account books: the rows of those projects that have allowances.
+def lock(project: str) -> Select[tuple[str]]:
+    """Hold the account book: the project's row, if it has allowances.
 
-    One lock a project, of a row that does not change. Locking the allowances themselves and
-    changing them in the same statement ends in deadlocks when the snapshot is older than the lock.
+    One lock, of a row that does not change. Locking the allowances themselves and changing them
+    in the same statement ends in deadlocks when the snapshot is older than the lock.
     """
-    which = Project.name == projects if isinstance(projects, str) else Project.name.in_(projects)
     has_some = select(AllowanceRow.id).where(AllowanceRow.project == Project.name).exists()
-    rows = select(Project.name).where(which, has_some).order_by(Project.name)
+    rows = select(Project.name).where(Project.name == project, has_some)
     return rows.with_for_update(key_share=True, of=Project)
 
 

@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     retention_days: Annotated[int, Field(ge=1)] = Field(
         default=90, description="How long finished jobs and Prefect's runs are kept."
     )
+    telemetry_days: Annotated[int, Field(ge=1)] = Field(
+        default=30, description="How long readings of instruments and cryostats are kept."
+    )
     steps: Steps = Field(
         default_factory=Steps, description="How each step is repeated, and its time-out."
     )

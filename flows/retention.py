@@ -23,7 +23,7 @@ from prefect.exceptions import ObjectNotFound
 from qpuflow.domain.principal import service
 from qpuflow.domain.settings import Settings
 from qpuflow.flows.open_ledger import open_ledger
-from qpuflow.ledger.retention import forget
+from qpuflow.ledger.retention import forget, forget_telemetry
 
 PAGE = 200
 OUR_TAG = "qpuflow"
@@ -36,11 +36,15 @@ async def retention() -> dict[str, int]:
     settings = Settings()
     older_than = timedelta(days=settings.retention_days)
     async with open_ledger(settings) as ledger:
-        forgotten = await forget(ledger, service("retention"), older_than)
+        principal = service("retention")
+        forgotten = await forget(ledger, principal, older_than)
+        kept = timedelta(days=settings.telemetry_days)
+        readings = await forget_telemetry(ledger, principal, kept)
     return {
         "jobs": forgotten.jobs,
         "payloads": forgotten.payloads,
         "files": forgotten.files,
+        "readings": readings,
         "flow_runs": await forget_runs(datetime.now(UTC) - older_than),
     }
 

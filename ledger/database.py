@@ -16,7 +16,7 @@ from qpuflow.ledger.liveness import ask_the_idle
 from qpuflow.ledger.payload_store import PayloadStore
 from qpuflow.ledger.signals import Ears
 
-HEAD = "0011"
+HEAD = "0014"
 """The schema revision this code is written for."""
 
 

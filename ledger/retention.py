@@ -45,6 +45,7 @@ from qpuflow.ledger.schema import (
     Payload,
     ProgramRow,
     ResultRow,
+    TelemetryRow,
     Transpilation,
 )
 
@@ -77,6 +78,14 @@ async def forget(ledger: Ledger, principal: Principal, older_than: timedelta) ->
         payloads=await _delete(ledger, Payload, _unnamed_payloads()),
         files=await _delete_files(ledger),
     )
+
+
+async def forget_telemetry(ledger: Ledger, principal: Principal, older_than: timedelta) -> int:
+    """Delete readings older than that; how many. Calibrations stay: they are few."""
+    principal.require_operator("forget telemetry")
+    before = seconds_ago(older_than.total_seconds())
+    key = (TelemetryRow.qpu, TelemetryRow.channel, TelemetryRow.at)
+    return await _delete(ledger, TelemetryRow, select(*key).where(TelemetryRow.at < before))
 
 
 def _old_jobs(before: ColumnElement[Any]) -> Select[Any]:

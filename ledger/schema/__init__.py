@@ -13,6 +13,7 @@ from qpuflow.ledger.schema.quotas import (
     QuotaRequestRow,
     ReservationRow,
 )
+from qpuflow.ledger.schema.watching import CalibrationRow, TelemetryRow
 
 __all__ = [
     "AllowanceRow",
@@ -21,6 +22,7 @@ __all__ = [
     "BatchKind",
     "BatchState",
     "BookingRow",
+    "CalibrationRow",
     "Carrier",
     "CarrierState",
     "Charge",
@@ -41,6 +43,7 @@ __all__ = [
     "QuotaRequestRow",
     "ReservationRow",
     "ResultRow",
+    "TelemetryRow",
     "TicketRow",
     "Transpilation",
     "Usage",

@@ -1,0 +1,83 @@
+"""What was measured of a QPU's qubits, and whether it is as it should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+Matrix = tuple[tuple[float, float], tuple[float, float]]
+
+
+class Quantity(StrEnum):
+    """What a calibration measures of one qubit."""
+
+    READOUT = "readout"
+    """Assignment fidelity, 1 - (P(1|0) + P(0|1)) / 2."""
+    T1 = "t1"
+    """Relaxation time in seconds."""
+    T2_ECHO = "t2_echo"
+    """Coherence time with one refocusing pulse, in seconds."""
+    GATE = "gate"
+    """Error of a Clifford gate, by randomized benchmarking of all qubits at once."""
+
+    @property
+    def unit(self) -> str:
+        return "s" if self in (Quantity.T1, Quantity.T2_ECHO) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Where a quantity should be; an end that is None is open."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def holds(self, value: float) -> bool:
+        above = self.low is None or value >= self.low
+        return above and (self.high is None or value <= self.high)
+
+    def __str__(self) -> str:
+        low = "" if self.low is None else f"{self.low:g}"
+        high = "" if self.high is None else f"{self.high:g}"
+        return f"{low}..{high}"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One quantity of one qubit. `error` is the standard error, of the fit or of the sampling."""
+
+    quantity: Quantity
+    qubit: int
+    value: float
+    error: float
+    shots: int
+    measured_at: datetime
+    in_band: bool | None = None
+    """None where no band is set."""
+    job_id: UUID | None = None
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
+    """``confusion`` of a readout; what was fitted of the others."""
+
+    @property
+    def has_drifted(self) -> bool:
+        return self.in_band is False
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Of one qubit's readout. `matrix[measured][prepared]`: each column adds up to 1.
+
+    The order is that of Qiskit's assignment matrices. `shots` were taken of each state.
+    """
+
+    qubit: int
+    matrix: Matrix
+    shots: int
+    measured_at: datetime
+
+    @property
+    def fidelity(self) -> float:
+        return (self.matrix[0][0] + self.matrix[1][1]) / 2

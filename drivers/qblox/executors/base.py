@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from qpuflow.drivers.qblox.config import Configuration
 from qpuflow.drivers.qblox.programs import Upload
@@ -57,7 +57,7 @@ class Schedule:
 class Executor(Protocol):
     """Made once in a process, for one cluster."""
 
-    versions: dict[str, str]
+    versions: ClassVar[dict[str, str]]
 
     def __init__(self, configuration: Configuration, cluster: Cluster) -> None: ...
     def compile(self, upload: Upload) -> Schedule:

@@ -47,7 +47,7 @@ def main() -> None:
     cluster = connect(configuration.hardware, dummy=True)
     executor: Any = load_executor("quantify", configuration, cluster)
     assert settings.dummy
-    signals = Signals(settings.dummy, chip.names, cluster)
+    signals = Signals(settings.dummy, chip, cluster)
     seconds: list[float] = []
     for shots in (100, *map(int, sys.argv[1:])):
         began = time.perf_counter()

@@ -23,6 +23,8 @@ MAX_TOTAL_SHOTS = 100_000_000
 MAX_MEMORY_BYTES = 1_000_000_000
 """What a job may keep of every shot: bits, one byte each, and points in the IQ plane."""
 POINT_BYTES = 8
+TRACE_BYTES = 131_072
+"""16,384 samples of two quadratures, as long as a scope's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,9 @@ def check_request(
     return parsed
 
 
+_WITHOUT_BITS = ("Raw traces", "Averaged shots")
+
+
 def _check_measurement(request: JobRequest, device: Device) -> None:
     level, levels = request.options.measurement_level, device.measurement_levels
     if level not in levels:
@@ -54,16 +59,16 @@ def _check_measurement(request: JobRequest, device: Device) -> None:
         raise InputError(
             f"{device.name} has no measurement level {level}", remedy=f"It has {known}."
         )
-    if not request.options.average:
+    if not request.options.average and level > 0:
         return
-    if 1 not in levels:
+    if request.options.average and 1 not in levels:
         raise InputError(
             f"{device.name} does not average shots", remedy="Take the mean of its counts."
         )
     if request.options.memory or any(program.observables for program in request.programs):
         raise InputError(
-            "Averaged shots have no bits, and memory and observables are made of bits",
-            remedy="Leave average off, or leave memory and observables out.",
+            f"{_WITHOUT_BITS[level > 0]} have no bits, and memory and observables are made of bits",
+            remedy="Ask for shots of level 1 or 2, or leave memory and observables out.",
         )
 
 
@@ -135,8 +140,8 @@ def _check_work(request: JobRequest, work: _Work) -> None:
             remedy=remedy,
         )
     options = request.options
-    each = options.memory + POINT_BYTES * (options.measurement_level < 2 and not options.average)
-    if (kept := each * work.bits * request.shots) > MAX_MEMORY_BYTES:
+    each = options.memory + (0, POINT_BYTES, TRACE_BYTES)[2 - options.measurement_level]
+    if (kept := each * work.bits * (1 if options.average else request.shots)) > MAX_MEMORY_BYTES:
         raise InputError(
             f"The job would keep {kept:,} bytes of its shots, more than {MAX_MEMORY_BYTES:,}",
             remedy="Leave memory off, average, or use fewer points or shots.",

@@ -41,7 +41,8 @@ def submit(
     seed: Annotated[int | None, typer.Option(help="Fixes compilation and simulation.")] = None,
     memory: Annotated[bool, typer.Option("--memory", help="Keep every shot.")] = False,
     measurement_level: Annotated[
-        int, typer.Option(min=0, max=2, help="2: bits. 1: points in the IQ plane, too.")
+        int,
+        typer.Option(min=0, max=2, help="2: bits. 1: IQ points, too. 0: raw traces."),
     ] = 2,
     average: Annotated[
         bool, typer.Option("--average", help="The mean of all shots in place of each.")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from qblox_instruments import Cluster
 
 STATUS_MINUTES = 1
+MOST_SAMPLES = 16_384
+"""Of a module's scope, from when a sequencer begins to acquire; one sample a ns."""
 
 
 def connect(hardware: HardwareFile, *, dummy: bool) -> Cluster:
@@ -68,6 +70,39 @@ def read(cluster: Cluster, bins: Bins) -> tuple[NDArray[np.complex128], NDArray[
     points = np.empty(len(integration["path0"]), dtype=np.complex128)
     points.real, points.imag = integration["path0"], integration["path1"]
     return points / bins.integration_ns, np.asarray(data["threshold"], dtype=np.float64)
+
+
+def point_scope(cluster: Cluster, bins: Bins) -> None:
+    """Have the module's scope record what its input sees whenever this sequencer acquires."""
+    cluster.modules[bins.slot - 1].scope_acq_sequencer_select(bins.sequencer)
+
+
+def read_scope(cluster: Cluster, bins: Bins, shots: int) -> NDArray[np.complex128]:
+    """What the input saw, in full scales, averaged over the shots; shape (sample,), one a ns.
+
+    `Unavailable` where the scope was triggered less often, or saw more than its full scale.
+    """
+    import numpy as np
+
+    module: Any = cluster.modules[bins.slot - 1]
+    module.get_acquisition_status(bins.sequencer, timeout=STATUS_MINUTES)
+    module.store_scope_acquisition(bins.sequencer, bins.acquisition)
+    acquisitions = module.get_acquisitions(bins.sequencer)
+    scope = acquisitions[bins.acquisition]["acquisition"]["scope"]
+    paths = (scope["path0"], scope["path1"])
+    samples = min(bins.integration_ns, MOST_SAMPLES)
+    if any(path["avg_cnt"] < shots or len(path["data"]) < samples for path in paths):
+        raise Unavailable(
+            f"The scope of slot {bins.slot} has {paths[0]['avg_cnt']} of {shots} traces",
+            remedy="Check the trigger and the readout line; the cluster may need a restart.",
+        )
+    if any(path["out-of-range"] for path in paths):
+        raise Unavailable(
+            f"The input of slot {bins.slot} saw more than its full scale",
+            remedy="Raise input_att, or lower the readout's amplitude.",
+        )
+    first, second = (np.asarray(path["data"][:samples], dtype=np.float64) for path in paths)
+    return first + 1j * second
 
 
 def temperatures(cluster: Cluster) -> Iterator[tuple[str, float | None]]:

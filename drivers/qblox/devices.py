@@ -25,7 +25,7 @@ def device_of(name: str, chip: DeviceFile, *, max_shots: int, simulated: bool) -
         outside_effects=True,
         simulator=simulated,
         description=chip.description,
-        measurement_levels=(1, 2),
+        measurement_levels=(0, 1, 2),
     )
 
 

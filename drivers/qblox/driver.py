@@ -141,11 +141,14 @@ class QbloxDriver:
         programs = await self._programs(executables, shots)
         durations = Durations(await self._chip())
         average = any(one.average for one in executables)
-        planned = list(runs(programs, shots, average=average))
-        playing = sum(
-            run.upload.duration_ns(durations) * 1e-9 * run.upload.repetitions for run in planned
-        )
-        return Estimate(seconds=playing + RUN_OVERHEAD_SECONDS * len(planned))
+        traced = any(one.measurement_level == 0 for one in executables)
+        seconds = 0.0
+        for run in runs(programs, shots, average=average, traced=traced):
+            playing = run.upload.duration_ns(durations) * 1e-9 * run.upload.repetitions
+            # At most: qubits that one module reads are traced one after the other.
+            passes = len(run.upload.acquisitions_of) if traced else 1
+            seconds += (playing + RUN_OVERHEAD_SECONDS) * passes
+        return Estimate(seconds=seconds)
 
     async def calibration(self) -> Mapping[str, Any]:
         await self.describe()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from qpuflow.domain.errors import Unavailable
-from qpuflow.drivers.qblox.cluster import connect, read, temperatures
+from qpuflow.drivers.qblox.cluster import connect, point_scope, read, read_scope, temperatures
 from qpuflow.drivers.qblox.config import Configuration
 from qpuflow.drivers.qblox.dummy import Signals
 from qpuflow.drivers.qblox.executors import Bins, Schedule, load_executor
@@ -34,8 +35,8 @@ class Instruments:
         self._real_time = dummy is None or dummy.real_time
         self._cluster = connect(configuration.hardware, dummy=dummy is not None)
         self._executor = load_executor(settings.executor, configuration, self._cluster)
-        names = configuration.device.names
-        self._signals = Signals(dummy, names, self._cluster) if dummy else None
+        chip = configuration.device
+        self._signals = Signals(dummy, chip, self._cluster) if dummy else None
         self._schedules: OrderedDict[Upload, Schedule] = OrderedDict()
         self._loaded: Schedule | None = None
         self.versions = self._executor.versions
@@ -51,19 +52,20 @@ class Instruments:
 
     def run(self, schedule: Schedule, seeds: Sequence[int]) -> dict[int, Acquired]:
         """By qubit. `seeds`, one a program, are for a dummy's chip; real ones have none."""
-        if self._signals is not None:
-            self._signals.clear(schedule)
-            self._signals.inject(self._signals.prepare(schedule, seeds))
-        try:
-            self._start(schedule)
-            self._wait(schedule)
+        with self._played(schedule, seeds):
             return {bins.qubit: self._read(bins, schedule.upload) for bins in schedule.bins}
-        except BaseException:
-            self.stop()
-            raise
-        finally:
-            if self._signals is not None:
-                self._signals.clear(schedule)
+
+    def trace(self, schedule: Schedule, seed: int) -> dict[int, NDArray[np.complex128]]:
+        """By qubit what the input saw, averaged; see `read_scope`. The schedule has one program.
+
+        A module has one scope: where it reads several qubits, each of them takes a run.
+        """
+        shots = schedule.upload.repetitions
+        found: dict[int, NDArray[np.complex128]] = {}
+        for scopes in _one_a_module(schedule.bins):
+            with self._played(schedule, [seed], scopes):
+                found |= {bins.qubit: read_scope(self._cluster, bins, shots) for bins in scopes}
+        return found
 
     def stop(self) -> None:
         """Every sequencer. What was loaded must be loaded again."""
@@ -73,11 +75,33 @@ class Instruments:
     def telemetry(self) -> dict[str, float | str | None]:
         return dict(temperatures(self._cluster))
 
-    def _start(self, schedule: Schedule) -> None:
+    @contextmanager
+    def _played(
+        self, schedule: Schedule, seeds: Sequence[int], scopes: Sequence[Bins] = ()
+    ) -> Generator[None]:
+        """Reading is done inside: nothing of it is left behind afterwards."""
+        if self._signals is not None:
+            self._signals.clear(schedule)
+            self._signals.inject(self._signals.prepare(schedule, seeds))
+            self._signals.inject_traces(schedule, scopes, seeds)
+        try:
+            self._start(schedule, scopes)
+            self._wait(schedule)
+            yield
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            if self._signals is not None:
+                self._signals.clear(schedule)
+
+    def _start(self, schedule: Schedule, scopes: Sequence[Bins]) -> None:
         if self._loaded is not schedule:
             self._loaded = None
             self._executor.load(schedule)
             self._loaded = schedule
+        for bins in scopes:
+            point_scope(self._cluster, bins)
         self._executor.start()
 
     def _wait(self, schedule: Schedule) -> None:
@@ -101,6 +125,14 @@ class Instruments:
         shots = 1 if upload.averaged else upload.repetitions
         where = np.asarray(bins.offsets) + bins.stride * np.arange(shots)[:, None]
         return Acquired(_complete(points[where], bins), ones[where])
+
+
+def _one_a_module(all_bins: Sequence[Bins]) -> Iterator[list[Bins]]:
+    modules: defaultdict[int, list[Bins]] = defaultdict(list)
+    for bins in all_bins:
+        modules[bins.slot].append(bins)
+    for index in range(max(map(len, modules.values()), default=0)):
+        yield [those[index] for those in modules.values() if index < len(those)]
 
 
 def _complete(points: NDArray[np.complex128], bins: Bins) -> NDArray[np.complex128]:

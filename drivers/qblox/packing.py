@@ -14,6 +14,8 @@ MOST_BINS = 131_072
 MOST_OPERATIONS = 1_500
 """Of one upload. A sequencer holds 12,288 instructions; a pulse takes up to eight of them, when
 each is of another angle and a long wait comes first."""
+MOST_TRACED_SHOTS = 1_000
+"""Each trace is a run of its own, unless they are averaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,17 @@ class Run:
     upload: Upload
 
 
-def runs(programs: Sequence[NativeProgram], shots: int, *, average: bool = False) -> Iterator[Run]:
+def runs(
+    programs: Sequence[NativeProgram], shots: int, *, average: bool = False, traced: bool = False
+) -> Iterator[Run]:
     """In order. Where one program's shots do not fit, several runs repeat it.
 
-    Averaged shots share their bins, and always fit.
+    Averaged shots share their bins, and always fit. A scope keeps one trace: `traced` programs
+    are alone, and so is each shot that is not averaged.
     """
+    if traced:
+        yield from _traced(programs, shots, average=average)
+        return
     first = 0
     for group in _groups(programs, 1 if average else shots):
         most = MOST_BINS // max(1, *_bins(group).values(), 1)
@@ -44,6 +52,19 @@ def runs(programs: Sequence[NativeProgram], shots: int, *, average: bool = False
         for shot in range(0, shots, most):
             yield Run(first, shot, Upload(tuple(group), min(most, shots - shot), average))
         first += len(group)
+
+
+def _traced(programs: Sequence[NativeProgram], shots: int, *, average: bool) -> Iterator[Run]:
+    if not average and shots > MOST_TRACED_SHOTS:
+        raise InputError(
+            f"{shots:,} traces are {shots:,} runs, and a job has {MOST_TRACED_SHOTS:,} at most",
+            remedy="Average the shots, or take fewer.",
+        )
+    together = shots if average else 1
+    for first, program in enumerate(programs):
+        upload = Upload((program,), together, averaged=True)
+        for shot in range(0, shots, together):
+            yield Run(first, shot, upload)
 
 
 def _groups(programs: Sequence[NativeProgram], shots: int) -> Iterator[list[NativeProgram]]:

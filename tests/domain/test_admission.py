@@ -148,3 +148,14 @@ def test_what_the_device_cannot_measure_is_refused() -> None:
     for refused in (kept, observed):
         with pytest.raises(InputError, match="Averaged shots have no bits"):
             check_request(refused, rack)
+
+
+def test_raw_traces_have_no_bits_and_are_bounded() -> None:
+    scope = DEVICE.model_copy(update={"measurement_levels": (0, 1, 2)})
+    assert check_request(request(BELL2, options={"measurement_level": 0}), scope)
+    with pytest.raises(InputError, match="Raw traces have no bits"):
+        check_request(request(BELL2, options={"measurement_level": 0, "memory": True}), scope)
+    with pytest.raises(InputError, match="would keep 2,621,440,000 bytes of its shots"):
+        check_request(request(BELL2, shots=10_000, options={"measurement_level": 0}), scope)
+    mean = {"measurement_level": 0, "average": True}
+    assert check_request(request(BELL2, shots=10_000, options=mean), scope)

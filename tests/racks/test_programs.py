@@ -138,6 +138,24 @@ def test_what_the_sequencers_cannot_do_is_refused(
         from_text(body)
 
 
+@pytest.mark.parametrize(
+    ("qubits", "average", "words"),
+    [
+        ([0, 0], True, "Qubit 0 of the chip is measured 2 times, and a scope keeps one"),
+        ([0, 1], False, "their shots are not the same shots"),
+    ],
+)
+def test_what_no_scope_can_trace_is_refused(
+    chip: DeviceFile, qubits: list[int], average: bool, words: str
+) -> None:
+    circuit = QuantumCircuit(2, 2)
+    circuit.measure(qubits, [0, 1])
+    program = replace(as_it_is(circuit), measurement_level=0, average=average)
+    with pytest.raises(InputError, match=words) as caught:
+        native_programs(program, chip)
+    assert caught.value.where == "test"
+
+
 @pytest.mark.parametrize("taken", [0, 1])
 def test_both_ways_of_a_branch_do_what_they_say(
     from_text: Callable[[str], NativeProgram], taken: int

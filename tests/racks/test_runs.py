@@ -15,6 +15,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import pytest_asyncio
+import xarray as xr
+from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
@@ -25,6 +27,7 @@ from qpuflow.drivers.conformance.statistics import mismatch
 from qpuflow.drivers.qblox.config import Configuration
 from qpuflow.drivers.qblox.engine import Engine
 from qpuflow.drivers.qblox.executors.instructions import check_memory
+from qpuflow.drivers.qblox.programs import native_programs
 from qpuflow.drivers.qblox.settings import RackSettings
 from tests.racks.circuits import bell, compiled, ones
 from tests.racks.conftest import EXECUTORS
@@ -91,6 +94,62 @@ async def test_averaged_shots_share_their_bins(engine: Engine, device: Device) -
     dataset = (await engine.execute([program], 200_000)).datasets[0]
     assert len(dataset.attrs["schedule_hashes"].split()) == 1
     assert dataset["ones"].values[0, 0] > 0.98
+
+
+def demodulated(dataset: xr.Dataset) -> NDArray[np.complex128]:
+    """As docs/results.md says: the points that the traces are of."""
+    wave = dataset["trace"].sel(quadrature="I") + 1j * dataset["trace"].sel(quadrature="Q")
+    seconds = (dataset["time"] + dataset["window_begin"]) * 1e-9
+    tone = np.exp(-2j * np.pi * dataset["intermediate_frequency"] * seconds)
+    return (wave * tone).mean("time").values
+
+
+async def test_averaged_traces_are_the_tones_behind_the_points(
+    engine: Engine, device: Device
+) -> None:
+    circuit = QuantumCircuit(3, 4)
+    circuit.x(0)
+    circuit.h(2)
+    circuit.measure([0, 1, 2], [2, 0, 1])
+    program = replace(compiled(circuit, device), average=True)
+    points = (await engine.execute([replace(program, measurement_level=1)], 4000)).datasets[0]
+    dataset = (await engine.execute([replace(program, measurement_level=0)], 4000)).datasets[0]
+    trace = dataset["trace"]
+    assert trace.dims == ("point", "clbit", "time", "quadrature")
+    assert trace.shape == (1, 4, 1000, 2)
+    assert trace.attrs["units"] == "full scale of the input"
+    assert dataset["time"].attrs["units"] == "ns"
+    assert counts_of(dataset) == {}
+    wanted = points["iq"].values[0, :3, 0] + 1j * points["iq"].values[0, :3, 1]
+    assert np.abs(demodulated(dataset)[0, :3] - wanted).max() < 0.003
+    assert np.isnan(trace.values[0, 3]).all(), "nothing was measured into it"
+    assert np.abs(trace.values[0, 0] - trace.values[0, 1]).max() < 0.06, "one line has all tones"
+
+
+async def test_each_shot_of_one_qubit_has_a_trace_of_its_own(
+    engine: Engine, device: Device, settings: RackSettings, configuration: Configuration
+) -> None:
+    circuit = QuantumCircuit(1, 1)
+    circuit.h(0)
+    circuit.measure(0, 0)
+    program = replace(compiled(circuit, device), measurement_level=0)
+    dataset = (await engine.execute([program], 60)).datasets[0]
+    assert dataset["trace"].dims == ("point", "shot", "clbit", "time", "quadrature")
+    assert len(dataset.attrs["schedule_hashes"].split()) == 1
+    points = demodulated(dataset)[0, :, 0]
+    (qubit,) = native_programs(program, configuration.device)[0].acquisitions_of
+    assert settings.dummy is not None
+    cloud = list(settings.dummy.clouds.values())[qubit]
+    from_ground = np.abs(points - complex(*cloud.ground))
+    from_excited = np.abs(points - complex(*cloud.excited))
+    assert np.minimum(from_ground, from_excited).max() < 6 * cloud.sigma
+    assert 10 < (from_excited < from_ground).sum() < 50, "both states are seen"
+
+
+async def test_more_traces_than_a_job_may_have_are_refused(engine: Engine, device: Device) -> None:
+    program = replace(compiled(ones(1), device), measurement_level=0)
+    with pytest.raises(InputError, match="2,000 traces are 2,000 runs"):
+        await engine.execute([program], 2000)
 
 
 async def test_a_sweep_and_a_batch_share_uploads(engine: Engine, device: Device) -> None:

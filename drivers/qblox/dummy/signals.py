@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from qpuflow.drivers.qblox.config import DeviceFile
 from qpuflow.drivers.qblox.dummy.chip import Cloud, DummyChip
 from qpuflow.drivers.qblox.dummy.simulation import simulate
+from qpuflow.drivers.qblox.dummy.tones import trace
 from qpuflow.drivers.qblox.executors.base import Bins, Schedule
 from qpuflow.drivers.qblox.programs import Upload
 
@@ -32,8 +34,9 @@ Filled = tuple[Bins, "list[_Bin | None]"]
 class Signals:
     """Of one chip on one dummy cluster."""
 
-    def __init__(self, chip: DummyChip, names: tuple[str, ...], cluster: Cluster) -> None:
-        self._clouds = [chip.clouds[name] for name in names]
+    def __init__(self, dummy: DummyChip, chip: DeviceFile, cluster: Cluster) -> None:
+        self._clouds = [dummy.clouds[name] for name in chip.names]
+        self._chip = chip
         self._cluster = cluster
 
     def prepare(self, schedule: Schedule, seeds: Sequence[int]) -> list[Filled]:
@@ -49,10 +52,26 @@ class Signals:
                 acq_index_name=bins.acquisition, data=filled
             )
 
+    def inject_traces(
+        self, schedule: Schedule, scopes: Sequence[Bins], seeds: Sequence[int]
+    ) -> None:
+        """What the scopes of modules shall record. The schedule has one program then."""
+        from qblox_instruments import DummyScopeAcquisitionData
+
+        shots = schedule.upload.repetitions
+        for bins in scopes:
+            seen = trace(schedule, bins, self._clouds, self._chip, seeds[0])
+            samples = list(zip(seen.real.tolist(), seen.imag.tolist(), strict=True))
+            data = DummyScopeAcquisitionData(samples, (False, False), (shots, shots))
+            # The module's own method does not know its slot, and the sequencer does not matter.
+            self._cluster.set_dummy_scope_acquisition_data(bins.slot, None, data)
+
     def clear(self, schedule: Schedule) -> None:
         """The dummy hands out what was injected once again and again, unless it is deleted."""
         for bins in schedule.bins:
             _sequencer(self._cluster, bins).delete_dummy_binned_acquisition_data()
+        for slot in {bins.slot for bins in schedule.bins}:
+            self._cluster.delete_dummy_scope_acquisition_data(slot, None)
 
     def _points(self, upload: Upload, seeds: Sequence[int]) -> dict[int, NDArray[np.complex128]]:
         """By qubit, with the shape (shot, acquisition)."""

@@ -29,7 +29,8 @@ class Bins:
     """Where a sequencer puts one qubit's acquisitions, and how it classifies them.
 
     Acquisition k of repetition r is in bin ``offsets[k] + r * stride``. What a bin holds is summed
-    over `integration_ns` samples; turned by `rotation_degrees`, it is compared with `threshold`.
+    over `integration_ns` samples, after they were brought down from `intermediate_hz`; turned by
+    `rotation_degrees`, it is compared with `threshold`.
     """
 
     qubit: int
@@ -41,6 +42,7 @@ class Bins:
     integration_ns: int
     rotation_degrees: float
     threshold: float
+    intermediate_hz: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ class Sequencer:
             integration_ns=self.settings.integration_length_acq,
             rotation_degrees=self.settings.thresholded_acq_rotation,
             threshold=self.settings.thresholded_acq_threshold,
+            intermediate_hz=self.settings.modulation_freq or 0.0,
         )
 
 

@@ -1,4 +1,4 @@
-"""What both schedulers of Qblox clusters do alike: they come from one, and still share its words."""
+"""What both schedulers of Qblox clusters do alike: one came from the other."""
 
 from __future__ import annotations
 

@@ -60,6 +60,7 @@ class _Translation:
         self, circuit: QuantumCircuit, executable: Executable, durations: Durations
     ) -> None:
         self._circuit = circuit
+        self._executable = executable
         self._name = executable.name
         self._durations = durations
         self._steps: list[Step] = []
@@ -69,6 +70,8 @@ class _Translation:
     def program(self) -> NativeProgram:
         for instruction in self._circuit.data:
             self._add(instruction)
+        if self._executable.measurement_level == 0:
+            self._check_traceable()
         operations, duration = as_late_as_possible(self._steps)
         return NativeProgram(operations, duration, tuple(self._bits))
 
@@ -116,6 +119,24 @@ class _Translation:
             raise self._impossible("A condition on a bit whose qubit was used since")
         step = self._steps.pop(place)
         self._steps.append(replace(step, operation=replace(source, feeds=True)))
+
+    def _check_traceable(self) -> None:
+        """A module's scope keeps one trace, whatever number of qubits it reads."""
+        for qubit, count in self._taken.items():
+            if count > 1:
+                raise InputError(
+                    f"Qubit {qubit} of the chip is measured {count} times, and a scope keeps one "
+                    "trace",
+                    where=self._name,
+                    remedy="Measure each qubit once, or leave measurement level 0.",
+                )
+        if len(self._taken) > 1 and not self._executable.average:
+            raise InputError(
+                "Traces of several qubits are taken in runs of their own, so that their shots "
+                "are not the same shots",
+                where=self._name,
+                remedy="Average the shots, or measure one qubit.",
+            )
 
     def _impossible(self, what: str) -> InputError:
         return InputError(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from qpuflow.domain.branches import check_branches
 from qpuflow.domain.device import Device
 from qpuflow.domain.errors import InputError
 from qpuflow.domain.limits import check_limits
@@ -45,6 +46,8 @@ def check_request(
     check_limits(device, programs=len(request.programs), shots=request.shots)
     _check_measurement(request, device)
     parsed = tuple(_check_program(program, device, read) for program in request.programs)
+    if request.options.measurement_level == 0:
+        _check_traces(parsed, average=request.options.average)
     _check_work(request, _work_of(request.programs, parsed))
     return parsed
 
@@ -72,6 +75,25 @@ def _check_measurement(request: JobRequest, device: Device) -> None:
         )
 
 
+def _check_traces(programs: Iterable[ParsedProgram], *, average: bool) -> None:
+    """A scope keeps one trace: that of a qubit's one measurement."""
+    for program in programs:
+        measured = [i.qubits[0] for i in program.circuit.data if i.operation.name == "measure"]
+        if len(set(measured)) < len(measured):
+            raise InputError(
+                "A qubit is measured twice, and a scope keeps one trace",
+                where=program.name,
+                remedy="Measure each qubit once, or leave measurement level 0.",
+            )
+        if len(measured) > 1 and not average:
+            raise InputError(
+                "Traces of several qubits are taken in runs of their own: their shots are not "
+                "the same shots",
+                where=program.name,
+                remedy="Average the shots, or measure one qubit.",
+            )
+
+
 def _check_program(
     program: Program, device: Device, read: Callable[[Program], ParsedProgram]
 ) -> ParsedProgram:
@@ -80,6 +102,8 @@ def _check_program(
         check_limits(device, programs=1, shots=1, qubits=parsed.circuit.num_qubits)
     except InputError as error:
         raise InputError(error.what, where=program.name, remedy=error.remedy) from error
+    gates = frozenset(gate.name for gate in device.gates)
+    check_branches(parsed.circuit, gates, device.branching, program.name)
     _check_parameters(program, parsed.parameters)
     count_settings(parsed, program.observables)
     return parsed

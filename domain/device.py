@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from qpuflow.domain.branches import Branching
 from qpuflow.domain.request import digest
 
 
@@ -104,6 +105,9 @@ class Device(_Value):
     description: str = ""
     measurement_levels: tuple[int, ...] = Field(
         default=(2,), description="2: bits; 1: points in the IQ plane, and averages; 0: raw traces."
+    )
+    branching: Branching = Field(
+        default=Branching.ANY, description="What may depend on measured bits within one shot."
     )
     pace: Pace = Pace()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from qpuflow.domain.branches import Branching
 from qpuflow.domain.device import Device, Gate, GateSite, Limits
 from qpuflow.drivers.qblox.config import DeviceFile
 from qpuflow.drivers.qblox.config.values import on_grid
@@ -26,6 +27,7 @@ def device_of(name: str, chip: DeviceFile, *, max_shots: int, simulated: bool) -
         simulator=simulated,
         description=chip.description,
         measurement_levels=(0, 1, 2),
+        branching=Branching.ONE_BIT,
     )
 
 

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from qpuflow.domain import admission
 from qpuflow.domain.admission import check_request, readable
-from qpuflow.domain.device import DeviceStatus
+from qpuflow.domain.branches import Branching
+from qpuflow.domain.device import DeviceStatus, Gate
 from qpuflow.domain.errors import InputError
 from qpuflow.domain.request import JobRequest
 from tests.domain.programs import BELL2, BELL3, DEVICE, QASM2, QASM3, ROTATION
@@ -152,10 +153,59 @@ def test_what_the_device_cannot_measure_is_refused() -> None:
 
 def test_raw_traces_have_no_bits_and_are_bounded() -> None:
     scope = DEVICE.model_copy(update={"measurement_levels": (0, 1, 2)})
-    assert check_request(request(BELL2, options={"measurement_level": 0}), scope)
+    one = QASM2 + "qreg q[1]; creg c[1]; measure q -> c;"
+    assert check_request(request(one, options={"measurement_level": 0}), scope)
+    with pytest.raises(InputError, match="not the same shots"):
+        check_request(request(BELL2, options={"measurement_level": 0}), scope)
+    twice = QASM2 + "qreg q[1]; creg c[2]; measure q[0] -> c[0]; measure q[0] -> c[1];"
+    with pytest.raises(InputError, match="measured twice"):
+        check_request(request(twice, options={"measurement_level": 0, "average": True}), scope)
     with pytest.raises(InputError, match="Raw traces have no bits"):
         check_request(request(BELL2, options={"measurement_level": 0, "memory": True}), scope)
-    with pytest.raises(InputError, match="would keep 2,621,440,000 bytes of its shots"):
-        check_request(request(BELL2, shots=10_000, options={"measurement_level": 0}), scope)
+    with pytest.raises(InputError, match="would keep 1,310,720,000 bytes of its shots"):
+        check_request(request(one, shots=10_000, options={"measurement_level": 0}), scope)
     mean = {"measurement_level": 0, "average": True}
     assert check_request(request(BELL2, shots=10_000, options=mean), scope)
+
+
+RACK = DEVICE.model_copy(
+    update={"branching": Branching.ONE_BIT, "gates": (*DEVICE.gates, Gate(name="if_else"))}
+)
+HEAD = QASM3 + "qubit[3] q; bit[2] c; c[0] = measure q[0];"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "if (c[0]) { x q[1]; rz(0.5) q[1]; }",
+        "if (!c[0]) { x q[1]; } else { h q[2]; }",
+        "for int i in [0:2] { if (c[0]) { x q[1]; } }",
+    ],
+)
+def test_one_bit_may_decide_about_gates_on_single_qubits(body: str) -> None:
+    assert check_request(request(HEAD + body), RACK)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("if (c == 2) { x q[1]; }", "A condition on several bits"),
+        ("if (c[0]) { cx q[1], q[2]; }", "'cx' under a condition"),
+        ("if (c[0]) { reset q[1]; }", "'reset' under a condition"),
+        ("if (c[0]) { if (c[1]) { x q[1]; } }", "'if_else' under a condition"),
+        ("while (c[0]) { x q[0]; c[0] = measure q[0]; }", "no while_loop"),
+        ("for int i in [0:2] { if (c == 2) { x q[1]; } }", "A condition on several bits"),
+    ],
+)
+def test_a_branch_that_the_device_cannot_take_is_refused(body: str, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        check_request(request(HEAD + body), RACK)
+    assert (caught.value.where, bool(caught.value.remedy)) == ("p0", True)
+
+
+def test_a_device_without_branches_refuses_all_of_them() -> None:
+    fixed = DEVICE.model_copy(
+        update={"gates": tuple(gate for gate in DEVICE.gates if gate.name != "if_else")}
+    )
+    with pytest.raises(InputError, match="no if_else"):
+        check_request(request(HEAD + "if (c[0]) { x q[1]; }"), fixed)

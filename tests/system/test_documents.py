@@ -56,7 +56,15 @@ async def check_python(stack: Installation, document: str, number: int) -> None:
 
 
 async def test_the_python_of_the_results_guide_runs(stack: Installation) -> None:
-    (code,) = blocks("docs/results.md", "python")
+    demodulation, code = blocks("docs/results.md", "python")
+    traced = (
+        "from qpuflow import client; from qpuflow.domain.request import JobOptions\n"
+        "options = JobOptions(measurement_level=0, average=True)\n"
+        "job = client.submit(Path('examples/bell.qasm'), qpu='qblox-dummy', options=options)\n"
+        "(dataset,) = job.datasets()\n"
+    )
+    answer = await stack.python("from pathlib import Path;" + traced + demodulation, cwd=ROOT)
+    assert answer.code == 0, answer.stderr
     before = (
         "from pathlib import Path; from qpuflow import client\n"
         "job = client.submit(Path('examples/bell.qasm'), qpu='aer')\n"

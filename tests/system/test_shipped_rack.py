@@ -62,6 +62,22 @@ async def test_points_in_the_iq_plane_come_with_the_result_where_there_are_any(
     assert (refused.code, "no measurement level 1" in refused.message) == (2, True)
 
 
+async def test_raw_traces_come_with_the_result_and_what_has_none_is_refused_at_once(
+    stack: Installation, tmp_path: Path
+) -> None:
+    import xarray as xr
+
+    level = ("--measurement-level", 0)
+    report = await submitted(stack, "--shots", 300, *level, "--average", "--wait")
+    assert (await stack.run("result", report["job_id"], "--netcdf", tmp_path)).code == 0
+    with xr.open_dataset(tmp_path / "bell.nc", engine="h5netcdf") as dataset:
+        sizes = {"point": 1, "clbit": 2, "time": 1000, "quadrature": 2}
+        assert dict(dataset["trace"].sizes) == sizes
+        assert dataset["time"].attrs["units"] == "ns"
+    refused = await stack.run("submit", BELL, "--qpu", QPU, *level)
+    assert (refused.code, "not the same shots" in refused.message) == (2, True)
+
+
 async def test_the_rack_hears_that_a_result_is_stored_at_once_or_at_the_next_sync(
     stack: Installation,
 ) -> None:

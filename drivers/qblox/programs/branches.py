@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from qpuflow.domain.branches import deciding_bit
 from qpuflow.domain.errors import InputError
 from qpuflow.drivers.qblox.programs.gates import gate, half_turns
 from qpuflow.drivers.qblox.programs.native import Frame, Turn
@@ -46,23 +47,10 @@ def branch_of(circuit: QuantumCircuit, instruction: Any, where: str) -> Branch:
 
 def _condition(condition: Any, where: str) -> tuple[Any, int]:
     """The bit, and the value at which the first block is taken."""
-    from qiskit.circuit import Clbit
-    from qiskit.circuit.classical import expr
-
-    match condition:
-        case (Clbit() as bit, value):
-            return bit, int(value)
-        case (register, value) if len(register) == 1:
-            return register[0], int(value)
-        case expr.Var(var=Clbit() as bit):
-            return bit, 1
-        case expr.Unary(
-            op=expr.Unary.Op.LOGIC_NOT | expr.Unary.Op.BIT_NOT,
-            operand=expr.Var(var=Clbit() as bit),
-        ):
-            return bit, 0
-        case _:
-            raise _impossible("A condition on several bits", where)
+    found = deciding_bit(condition)
+    if found is None:
+        raise _impossible("A condition on several bits", where)
+    return found
 
 
 def _impossible(what: str, where: str) -> InputError:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from qpuflow.client import quota
+from qpuflow.client import cost, quota
 from qpuflow.client.blocking import call
 from qpuflow.client.blocking_session import BlockingSession, session
 from qpuflow.client.booking import End, Start
@@ -55,6 +55,7 @@ __all__ = [
     "cancel_booking",
     "change_booking",
     "connect",
+    "cost",
     "drain",
     "job",
     "jobs",

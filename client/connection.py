@@ -11,6 +11,7 @@ from uuid import UUID
 
 from qpuflow.client.booking import Bookings
 from qpuflow.client.control import Controls
+from qpuflow.client.costs import Costs
 from qpuflow.client.patience import patiently
 from qpuflow.client.quotas import Quotas
 from qpuflow.client.sessions import Defaults, Session
@@ -76,6 +77,7 @@ class Connection:
         self._known = Known(ledger)
         self.bookings = Bookings(ledger, self.principal, settings)
         self.controls = Controls(ledger, self.principal)
+        self.costs = Costs(ledger, self.principal)
         self.quotas = Quotas(ledger, self.principal, settings)
 
     async def submit(self, request: JobRequest) -> Receipt:

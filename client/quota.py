@@ -1,11 +1,12 @@
-"""QPU time and who may use how much, from a script or a notebook.
+"""QPU time and money, and who may use how much, from a script or a notebook.
 
     from qpuflow import client
 
     client.quota.show()
     client.quota.request("2h", reason="the figures of our paper")
 
-Amounts are seconds as `Decimal` or `int`, or text such as "90s" and "2h30m".
+Amounts are seconds as `Decimal` or `int`, or text such as "90s" and "2h30m"; with a `unit` such as
+"USD", "HQC" or "credits" numbers of that.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from uuid import UUID
 
 from qpuflow.client.blocking import call
 from qpuflow.client.quotas import Amount, Moment
-from qpuflow.domain.quota import Allowance, QuotaRequest, RequestState
+from qpuflow.domain.quota import QPU_SECONDS, Allowance, QuotaRequest, RequestState
 from qpuflow.domain.statement import Statement
 
 
@@ -29,9 +30,11 @@ def show_all() -> list[Allowance]:
     return call(lambda connection: connection.quotas.show_all())
 
 
-def request(amount: Amount, reason: str, qpu: str | None = None) -> QuotaRequest:
+def request(
+    amount: Amount, reason: str, qpu: str | None = None, unit: str = QPU_SECONDS
+) -> QuotaRequest:
     """Ask the operators for more for your project. `requests` has the answer."""
-    return call(lambda connection: connection.quotas.request(amount, reason, qpu))
+    return call(lambda connection: connection.quotas.request(amount, reason, qpu, unit))
 
 
 def requests(state: RequestState | None = None, *, limit: int = 50) -> list[QuotaRequest]:
@@ -52,27 +55,35 @@ def reject(request_id: UUID, answer: str) -> QuotaRequest:
 
 
 def grant(
-    project: str, amount: Amount, qpu: str | None = None, note: str | None = None
+    project: str,
+    amount: Amount,
+    qpu: str | None = None,
+    note: str | None = None,
+    unit: str = QPU_SECONDS,
 ) -> Allowance:
     """For operators: give more. A project's first grant is what limits it."""
-    return call(lambda connection: connection.quotas.grant(project, amount, qpu, note))
+    return call(lambda connection: connection.quotas.grant(project, amount, qpu, note, unit))
 
 
 def revoke(
-    project: str, amount: Amount, qpu: str | None = None, note: str | None = None
+    project: str,
+    amount: Amount,
+    qpu: str | None = None,
+    note: str | None = None,
+    unit: str = QPU_SECONDS,
 ) -> Allowance:
     """For operators: take back. Jobs that were accepted keep what is reserved for them."""
-    return call(lambda connection: connection.quotas.revoke(project, amount, qpu, note))
+    return call(lambda connection: connection.quotas.revoke(project, amount, qpu, note, unit))
 
 
-def first() -> Decimal | None:
-    """Seconds that a new project is given; None: it has no limit."""
-    return call(lambda connection: connection.quotas.first())
+def first(unit: str = QPU_SECONDS) -> Decimal | None:
+    """What a new project is given; None: it has no limit."""
+    return call(lambda connection: connection.quotas.first(unit))
 
 
-def set_first(amount: Amount | None) -> None:
+def set_first(amount: Amount | None, unit: str = QPU_SECONDS) -> None:
     """For operators. Zero: whoever is new must ask. Projects that are there stay as they are."""
-    call(lambda connection: connection.quotas.set_first(amount))
+    call(lambda connection: connection.quotas.set_first(amount, unit))
 
 
 def statement(

@@ -1,4 +1,4 @@
-"""QPU time and who may use how much: what a `Connection` offers as `quotas`."""
+"""QPU time and money, and who may use how much: what a `Connection` offers as `quotas`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from uuid import UUID
 from qpuflow.domain.moments import read_moment
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.quota import (
+    QPU_SECONDS,
     Allowance,
     QuotaRequest,
     RequestState,
@@ -21,7 +22,10 @@ from qpuflow.ledger import quotas, statements
 from qpuflow.ledger.database import Ledger
 
 Amount = Decimal | int | str
-"""Seconds, or text as the command line takes it: 90, 2h30m. No float: it would not be exact."""
+"""Seconds, or text as the command line takes it: 90, 2h30m. No float: it would not be exact.
+
+Of another unit than QPU seconds a number: of USD, HQC, credits.
+"""
 Moment = datetime | str
 
 
@@ -42,11 +46,13 @@ class Quotas:
         async with self._ledger.begin() as session:
             return await quotas.of_all(session, self._principal)
 
-    async def request(self, amount: Amount, reason: str, qpu: str | None = None) -> QuotaRequest:
+    async def request(
+        self, amount: Amount, reason: str, qpu: str | None = None, unit: str = QPU_SECONDS
+    ) -> QuotaRequest:
         """Ask the operators for more for your project."""
-        asked = amount_of(amount)
+        asked = amount_of(amount, unit)
         async with self._ledger.begin() as session:
-            return await quotas.request(session, self._principal, qpu, asked, reason)
+            return await quotas.request(session, self._principal, qpu, asked, reason, unit)
 
     async def requests(
         self, state: RequestState | None = None, *, limit: int = 50
@@ -63,9 +69,12 @@ class Quotas:
     async def approve(
         self, request_id: UUID, amount: Amount | None = None, answer: str | None = None
     ) -> QuotaRequest:
-        """For operators: grant what was asked for, or another amount."""
-        granted = None if amount is None else amount_of(amount)
+        """For operators: grant what was asked for, or another amount in the same unit."""
         async with self._ledger.begin() as session:
+            granted = None
+            if amount is not None:
+                unit = await quotas.unit_of(session, self._principal, request_id)
+                granted = amount_of(amount, unit)
             return await quotas.approve(session, self._principal, request_id, granted, answer)
 
     async def reject(self, request_id: UUID, answer: str) -> QuotaRequest:
@@ -74,31 +83,41 @@ class Quotas:
             return await quotas.reject(session, self._principal, request_id, answer)
 
     async def grant(
-        self, project: str, amount: Amount, qpu: str | None = None, note: str | None = None
+        self,
+        project: str,
+        amount: Amount,
+        qpu: str | None = None,
+        note: str | None = None,
+        unit: str = QPU_SECONDS,
     ) -> Allowance:
         """For operators: give more. A project's first grant is what limits it."""
         async with self._ledger.begin() as session:
-            scope = Scope(project, qpu)
-            return await quotas.grant(session, self._principal, scope, amount_of(amount), note)
+            scope, exactly = Scope(project, qpu, unit), amount_of(amount, unit)
+            return await quotas.grant(session, self._principal, scope, exactly, note)
 
     async def revoke(
-        self, project: str, amount: Amount, qpu: str | None = None, note: str | None = None
+        self,
+        project: str,
+        amount: Amount,
+        qpu: str | None = None,
+        note: str | None = None,
+        unit: str = QPU_SECONDS,
     ) -> Allowance:
         """For operators: take back. Jobs that were accepted keep what is reserved for them."""
         async with self._ledger.begin() as session:
-            scope = Scope(project, qpu)
-            return await quotas.revoke(session, self._principal, scope, amount_of(amount), note)
+            scope, exactly = Scope(project, qpu, unit), amount_of(amount, unit)
+            return await quotas.revoke(session, self._principal, scope, exactly, note)
 
-    async def first(self) -> Decimal | None:
-        """Seconds that a new project is given; None: it has no limit."""
+    async def first(self, unit: str = QPU_SECONDS) -> Decimal | None:
+        """What a new project is given; None: it has no limit."""
         async with self._ledger.begin() as session:
-            return await quotas.first(session)
+            return await quotas.first(session, unit)
 
-    async def set_first(self, amount: Amount | None) -> None:
+    async def set_first(self, amount: Amount | None, unit: str = QPU_SECONDS) -> None:
         """For operators. Zero: who is new must ask. Projects that are there stay as they are."""
-        given = None if amount is None else amount_of(amount, may_be_none=True)
+        given = None if amount is None else amount_of(amount, unit, may_be_none=True)
         async with self._ledger.begin() as session:
-            await quotas.set_first(session, self._principal, given)
+            await quotas.set_first(session, self._principal, given, unit)
 
     async def statement(
         self,

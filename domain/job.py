@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
@@ -16,6 +17,8 @@ class JobState(StrEnum):
     """Accepted and durable; its turn has not come."""
     PREPARING = "preparing"
     """A carrier transpiles it or waits for its slot."""
+    UNAPPROVED = "unapproved"
+    """It costs more than may be spent unasked: an operator approves or rejects it."""
     RUNNING = "running"
     """It holds a lease; from here an intent may exist."""
     WAITING = "waiting"
@@ -37,7 +40,9 @@ OPEN = frozenset(JobState) - FINAL
 
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     _S.QUEUED: frozenset({_S.PREPARING, _S.FAILED, _S.CANCELLED}),
-    _S.PREPARING: frozenset({_S.QUEUED, _S.RUNNING, _S.FAILED, _S.CANCELLED}),
+    _S.PREPARING: frozenset({_S.QUEUED, _S.UNAPPROVED, _S.RUNNING, _S.FAILED, _S.CANCELLED}),
+    # Nothing is at a QPU: approved, it is prepared anew.
+    _S.UNAPPROVED: frozenset({_S.QUEUED, _S.FAILED, _S.CANCELLED}),
     # Back to QUEUED only uncharged: refused by the QPU, or cut off before it was accepted.
     _S.RUNNING: frozenset({_S.QUEUED, _S.WAITING, _S.AMBIGUOUS, _S.FAILED, _S.CANCELLED}),
     # Back to QUEUED when the QPU has no outside effects, or a running job was cut off uncharged.
@@ -86,3 +91,6 @@ class Job:
     finished_at: datetime | None
     cancel_requested_at: datetime | None
     timings: dict[str, float]
+    estimate_cost: Decimal | None = None
+    """In `cost_unit`; None where nobody charges but for time, and before it was compiled."""
+    cost_unit: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from uuid import UUID
 
@@ -41,7 +41,8 @@ class Scope:
     unit: str = QPU_SECONDS
 
     def __str__(self) -> str:
-        return f"{self.project} on {self.qpu or 'all QPUs'}"
+        unit = "" if self.unit == QPU_SECONDS else f" in {self.unit}"
+        return f"{self.project} on {self.qpu or 'all QPUs'}{unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +91,21 @@ class QuotaRequest:
     answer: str | None
 
 
-def exact(seconds: float) -> Decimal:
-    """The decimal that is reserved for an estimated time; an estimate that is none is zero."""
-    return min(Decimal(max(0.0, seconds)), MOST).quantize(_PLACES)
+def exact(amount: float | Decimal) -> Decimal:
+    """The decimal that is reserved for an estimate; an estimate that is none is zero."""
+    return min(Decimal(max(0, amount)), MOST).quantize(_PLACES)
 
 
-def amount_of(given: Decimal | int | str, *, may_be_none: bool = False) -> Decimal:
-    """Seconds from a number or from text such as `90`, `90s`, `1.5h` or `2h30m`."""
-    if isinstance(given, str):
+def amount_of(
+    given: Decimal | int | str, unit: str = QPU_SECONDS, *, may_be_none: bool = False
+) -> Decimal:
+    """Seconds from a number or from text such as `90`, `90s`, `1.5h` or `2h30m`.
+
+    Of any other unit a number, as `Decimal`, `int` or text.
+    """
+    if isinstance(given, str) and unit != QPU_SECONDS:
+        given = _number(given)
+    elif isinstance(given, str):
         text = given.strip()
         duration = read_duration(f"{text}s" if text[-1:].isdigit() else text)
         given = Decimal(duration // timedelta(microseconds=1)) / 10**6
@@ -107,11 +115,19 @@ def amount_of(given: Decimal | int | str, *, may_be_none: bool = False) -> Decim
     return amount
 
 
+def _number(text: str) -> Decimal:
+    try:
+        return Decimal(text.strip().replace(",", ""))
+    except InvalidOperation as error:
+        raise InputError(f"{text!r} is no amount", remedy="Give a number, as 12.5.") from error
+
+
 def check_amount(amount: Decimal) -> None:
+    """Raises `InputError` unless it is above zero and exact."""
     if not (amount.is_finite() and 0 < amount <= MOST and amount == amount.quantize(_PLACES)):
         raise InputError(
-            f"{amount} is no amount of QPU time",
-            remedy="Give seconds above zero with up to six decimals, or a duration as 2h30m.",
+            f"{amount} is no amount of QPU time or money",
+            remedy="Give a number above zero with up to six decimals; of time, also as 2h30m.",
         )
 
 
@@ -120,15 +136,30 @@ def exceeded(allowances: Sequence[Allowance], asked: Decimal) -> QuotaExceeded:
     least = min(allowances, key=lambda one: one.available)
     scope = least.scope
     place = f" --qpu {scope.qpu}" if scope.qpu else ""
+    place += f" --unit {scope.unit}" if scope.unit != QPU_SECONDS else ""
     missing = shown(asked - max(least.available, Decimal(0))).replace(",", "")
+    left, wanted, granted, charged, reserved = (
+        measure(amount, scope.unit)
+        for amount in (
+            max(least.available, Decimal(0)),
+            asked,
+            least.granted,
+            least.charged,
+            least.reserved,
+        )
+    )
     return QuotaExceeded(
-        f"Project {scope.project!r} has {shown(max(least.available, Decimal(0)))} s left on "
-        f"{scope.qpu or 'all QPUs'}, and the job asks for {shown(asked)} s: "
-        f"{shown(least.granted)} s granted, {shown(least.charged)} s used, "
-        f"{shown(least.reserved)} s reserved by jobs that have not ended",
+        f"Project {scope.project!r} has {left} left on {scope.qpu or 'all QPUs'}, and the job asks "
+        f"for {wanted}: {granted} granted, {charged} used, {reserved} reserved by jobs that have "
+        "not ended",
         remedy="Use fewer shots, wait for jobs to end, or ask for more: `qpuflow --project "
         f"{scope.project} quota request {missing}{place} --reason WHY`.",
     )
+
+
+def measure(amount: Decimal, unit: str) -> str:
+    """As a person reads it: 4.5 s, 120 HQC."""
+    return f"{shown(amount)} {'s' if unit == QPU_SECONDS else unit}"
 
 
 def shown(amount: Decimal) -> str:

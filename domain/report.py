@@ -51,6 +51,15 @@ class ProgramReport(_Value):
     metadata: dict[str, Any]
 
 
+class CostReport(_Value):
+    """Money: what was expected before the job was handed over, and what was charged."""
+
+    unit: str = Field(description="The vendor's, as USD or HQC.")
+    estimated: float | None
+    charged: float | None = Field(description="None until it has completed.")
+    credits: float | None = Field(description="What was charged, in the installation's own unit.")
+
+
 class EventReport(_Value):
     """One line of a job's history: who moved it, through what, and why."""
 
@@ -80,6 +89,9 @@ class JobReport(_Value):
     finished_at: datetime | None
     programs: list[ProgramReport] = Field(default_factory=list[ProgramReport])
     timings: dict[str, float] = Field(description="Seconds in each step.")
+    cost: CostReport | None = Field(
+        default=None, description="Where somebody charges for more than time."
+    )
     events: list[EventReport] = Field(
         default_factory=list[EventReport], description="The job's history; `status` gives it."
     )
@@ -90,6 +102,7 @@ def report_of(
     datasets: Sequence[xr.Dataset] = (),
     events: Sequence[EventReport] = (),
     wait: Wait | None = None,
+    cost: CostReport | None = None,
 ) -> JobReport:
     return JobReport(
         job_id=job.id,
@@ -105,6 +118,7 @@ def report_of(
         finished_at=job.finished_at,
         programs=[_program(dataset) for dataset in datasets],
         timings=job.timings,
+        cost=cost,
         events=list(events),
     )
 

@@ -41,6 +41,22 @@ class UsageLine:
 
 
 @dataclass(frozen=True, slots=True)
+class CostLine:
+    """What one user's jobs cost on one QPU in the vendor's unit, and what was expected of them.
+
+    `credits` by the rates of the moments at which they were charged.
+    """
+
+    user: str
+    qpu: str
+    unit: str
+    jobs: int
+    cost: Decimal
+    estimated: Decimal
+    credits: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """Of what was settled in `[starts_at, ends_at)`, as of `made_at`."""
 
@@ -50,6 +66,7 @@ class Statement:
     made_at: datetime
     allowances: Sequence[AllowanceLine]
     usage: Sequence[UsageLine]
+    costs: Sequence[CostLine] = ()
 
     @property
     def seconds(self) -> Decimal:

@@ -118,7 +118,7 @@ async def _cancel(session: AsyncSession, principal: Principal, carriage: Carriag
         current,
         JobState.CANCELLED,
         reason="Its run was cancelled",
-        sources=[JobState.QUEUED, JobState.PREPARING],
+        sources=[JobState.QUEUED, JobState.PREPARING, JobState.UNAPPROVED],
     )
 
 
@@ -126,7 +126,8 @@ async def _cancelled_with(session: AsyncSession, carriage: Carriage) -> list[UUI
     """What was begun; and the job for which somebody started the run, begun or not."""
     if carriage.kind is BatchKind.SINGLE:
         return await batches.unfinished(session, carriage.batch_id)
-    return await batches.begun(session, carriage.batch_id)
+    unapproved = await batches.unapproved(session, carriage.batch_id)
+    return [*await batches.begun(session, carriage.batch_id), *unapproved]
 
 
 async def _agree(

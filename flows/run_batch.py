@@ -60,8 +60,9 @@ async def carry_batch(
         with ledger.ears.listen(Channel.JOINED, str(batch_id)) as joined:
             outcomes = await _carry(carrying, seat, board, joined, linger_seconds)
         async with ledger.begin() as session:
-            await batches.close_if_empty(session, batch_id)
-        if outcomes[LEFT]:
+            is_empty = await batches.close_if_empty(session, batch_id)
+            unapproved = await batches.unapproved(session, batch_id)
+        if outcomes[LEFT] or (is_empty and unapproved and carrying.may_sleep):
             await fall_asleep(shared, flow_run_id)
     return outcomes
 

@@ -61,6 +61,8 @@ class Watcher:
         for sleeper in found.values():
             if sleeper.is_wanted:
                 await self._wake(sleeper)
+        # One that waits for nothing but an operator's answer is left asleep.
+        new = [one for one in new if tickets[one.batch_id] or not one.is_unapproved]
         driver = await self._driver() if new else None
         for sleeper in new:
             if driver is not None and not sleeper.is_wanted:

@@ -37,6 +37,15 @@ async def require_member(session: AsyncSession, principal: Principal) -> None:
     await _add_member(session, principal.project, principal.user)
 
 
+async def require_project(session: AsyncSession, project: str) -> None:
+    """Raises `NotFound` for a project that there is not."""
+    if await session.scalar(select(Project.name).where(Project.name == project)) is None:
+        raise NotFound(
+            f"There is no project {project!r}",
+            remedy="It is made with its first member: `qpuflow members PROJECT --add USER`.",
+        )
+
+
 async def members(session: AsyncSession, principal: Principal, project: str) -> list[str]:
     """Who belongs to a project, for those who do and for operators."""
     found = await _members(session, project)

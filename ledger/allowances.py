@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from qpuflow.domain.cost import CREDITS
 from qpuflow.domain.errors import NotFound
 from qpuflow.domain.principal import Principal, service
 from qpuflow.domain.quota import QPU_SECONDS, Allowance, Scope
@@ -85,11 +87,10 @@ async def enter(
 
 async def enter_first(session: AsyncSession, project: str) -> None:
     """What every new project gets, for one that this transaction has made."""
-    first = await session.scalar(
-        select(FirstAllowanceRow.amount).where(FirstAllowanceRow.unit == QPU_SECONDS)
-    )
-    if first is not None:
-        await enter(session, service("qpuflow"), Scope(project), first, "A new project's")
+    rows = await session.scalars(select(FirstAllowanceRow))
+    for first in rows.all():
+        scope = Scope(project, unit=first.unit)
+        await enter(session, service("qpuflow"), scope, first.amount, "A new project's")
 
 
 async def _open(session: AsyncSession, scope: Scope) -> int:
@@ -132,8 +133,17 @@ async def _lock_project(session: AsyncSession, scope: Scope) -> None:
         raise NotFound(f"There is no QPU {scope.qpu!r}", remedy="See `qpuflow qpus`.")
 
 
+def charged_in(unit: str) -> ColumnElement[Any]:
+    """What a charge comes to in the unit; NULL where it was made in another."""
+    if unit == QPU_SECONDS:
+        return Charge.seconds.expression
+    if unit == CREDITS:
+        return Charge.credits.expression
+    return case((Charge.unit == unit, Charge.cost))
+
+
 def _charged(scope: Scope) -> Select[tuple[Decimal]]:
-    query = select(func.coalesce(func.sum(Charge.seconds), 0)).where(
+    query = select(func.coalesce(func.sum(charged_in(scope.unit)), 0)).where(
         Charge.project == scope.project
     )
     return query if scope.qpu is None else query.where(Charge.qpu == scope.qpu)

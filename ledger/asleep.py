@@ -22,13 +22,17 @@ PASSED = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Sleeper:
-    """`is_wanted`: a job of its batch is to be begun, or to be cancelled."""
+    """`is_wanted`: a job of its batch is to be begun, or to be cancelled.
+
+    `is_unapproved`: an operator is asked about one.
+    """
 
     carrier_id: UUID
     batch_id: UUID
     flow_run_id: UUID
     asleep_at: datetime
     is_wanted: bool
+    is_unapproved: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,12 @@ async def sleepers(session: AsyncSession, qpu: str) -> list[Sleeper]:
             JobRow.finished_at.is_(None) & (JobRow.cancel_requested_at > slept),
         ),
     )
+    unapproved = exists().where(
+        JobRow.batch_id == Carrier.batch_id, JobRow.state == JobState.UNAPPROVED.value
+    )
+    row = (Carrier.id, Carrier.batch_id, Carrier.flow_run_id, Carrier.asleep_at)
     rows = await session.execute(
-        select(Carrier.id, Carrier.batch_id, Carrier.flow_run_id, Carrier.asleep_at, stirred)
+        select(*row, stirred, unapproved)
         .join(Batch, Batch.id == Carrier.batch_id)
         .where(
             Carrier.asleep_at.is_not(None),
@@ -81,8 +89,8 @@ async def sleepers(session: AsyncSession, qpu: str) -> list[Sleeper]:
         )
     )
     return [
-        Sleeper(carrier, batch, run, since, is_wanted)
-        for carrier, batch, run, since, is_wanted in rows.tuples()
+        Sleeper(carrier, batch, run, since, is_wanted, is_unapproved)
+        for carrier, batch, run, since, is_wanted, is_unapproved in rows.tuples()
         if run is not None and since is not None
     ]
 

@@ -176,6 +176,11 @@ async def begun(session: AsyncSession, batch_id: UUID) -> list[UUID]:
     return [row.id for row in await session.scalars(_jobs(batch_id, *states))]
 
 
+async def unapproved(session: AsyncSession, batch_id: UUID) -> list[UUID]:
+    """Jobs about whose cost an operator is asked."""
+    return [row.id for row in await session.scalars(_jobs(batch_id, JobState.UNAPPROVED))]
+
+
 async def begun_in_run(session: AsyncSession, flow_run_id: UUID) -> list[UUID]:
     """Jobs that the carrier with this flow run is at work on."""
     batch_id = await session.scalar(

@@ -27,4 +27,6 @@ def value_of(row: JobRow) -> Job:
         finished_at=row.finished_at,
         cancel_requested_at=row.cancel_requested_at,
         timings=row.timings,
+        estimate_cost=row.estimate_cost,
+        cost_unit=row.cost_unit,
     )

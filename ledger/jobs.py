@@ -89,7 +89,10 @@ async def states(
 
 
 async def request_cancel(session: AsyncSession, principal: Principal, job_id: UUID) -> JobState:
-    """Cancel a queued job at once; ask the carrier of any other to. Returns the state after."""
+    """Cancel at once a job that nobody is at work on; ask the carrier of any other to.
+
+    Returns the state after.
+    """
     job = await find(session, principal, job_id)
     if job.state.is_final:
         return job.state
@@ -104,7 +107,7 @@ async def request_cancel(session: AsyncSession, principal: Principal, job_id: UU
         [job_id],
         JobState.CANCELLED,
         reason=f"Cancelled by {principal.user}",
-        sources=[JobState.QUEUED],
+        sources=[JobState.QUEUED, JobState.UNAPPROVED],
     )
     state = await session.scalar(select(JobRow.state).where(JobRow.id == job_id))
     return JobState(state)

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, Text, cast, delete, func, insert, 
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from qpuflow.domain.cost import check_unit
 from qpuflow.domain.errors import Conflict, InputError, NotFound
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.quota import (
@@ -53,6 +54,7 @@ async def grant(
     """Give more. A project's first grant is what limits it."""
     principal.require_operator("grant QPU time")
     check_amount(amount)
+    check_unit(scope.unit)
     return await allowances.enter(session, principal, scope, amount, note)
 
 
@@ -69,31 +71,38 @@ async def revoke(
     return await allowances.enter(session, principal, scope, -amount, note)
 
 
-async def first(session: AsyncSession) -> Decimal | None:
+async def first(session: AsyncSession, unit: str = QPU_SECONDS) -> Decimal | None:
     """What every new project is given; None: a new project has no limit."""
     return await session.scalar(
-        select(FirstAllowanceRow.amount).where(FirstAllowanceRow.unit == QPU_SECONDS)
+        select(FirstAllowanceRow.amount).where(FirstAllowanceRow.unit == unit)
     )
 
 
-async def set_first(session: AsyncSession, principal: Principal, amount: Decimal | None) -> None:
+async def set_first(
+    session: AsyncSession, principal: Principal, amount: Decimal | None, unit: str = QPU_SECONDS
+) -> None:
     """Zero is possible: whoever is new must ask. Projects that are there keep what they have."""
     principal.require_operator("set what a new project is given")
     if amount is None:
-        await session.execute(delete(FirstAllowanceRow))
+        await session.execute(delete(FirstAllowanceRow).where(FirstAllowanceRow.unit == unit))
         return
     if amount:
         check_amount(amount)
     values = {"amount": amount, "set_by": principal.user, "set_at": func.now()}
     await session.execute(
         upsert(FirstAllowanceRow)
-        .values(unit=QPU_SECONDS, **values)
+        .values(unit=check_unit(unit), **values)
         .on_conflict_do_update(index_elements=["unit"], set_=values)
     )
 
 
 async def request(
-    session: AsyncSession, principal: Principal, qpu: str | None, amount: Decimal, reason: str
+    session: AsyncSession,
+    principal: Principal,
+    qpu: str | None,
+    amount: Decimal,
+    reason: str,
+    unit: str = QPU_SECONDS,
 ) -> QuotaRequest:
     """Ask the operators for more for the principal's project."""
     check_amount(amount)
@@ -108,6 +117,7 @@ async def request(
             id=request_id,
             project=principal.project,
             qpu=qpu,
+            unit=check_unit(unit),
             amount=amount,
             reason=reason,
             requested_by=principal.user,
@@ -139,6 +149,14 @@ async def resolve(session: AsyncSession, principal: Principal, text: str) -> UUI
     if len(found) > 1:
         raise NotFound(f"Several requests begin with {text!r}", remedy="Give more characters.")
     return found[0].id
+
+
+async def unit_of(session: AsyncSession, principal: Principal, request_id: UUID) -> str:
+    """In what a request asks for more."""
+    found = await session.scalar(_visible(principal).where(QuotaRequestRow.id == request_id))
+    if found is None:
+        raise NotFound(f"There is no request {request_id}", remedy="See `qpuflow quota requests`.")
+    return found.unit
 
 
 async def approve(

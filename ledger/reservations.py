@@ -16,9 +16,10 @@ from sqlalchemy import TextClause, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from qpuflow.domain.cost import CREDITS
 from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal
-from qpuflow.domain.quota import Allowance, QuotaExceeded, Scope, exact, exceeded
+from qpuflow.domain.quota import QPU_SECONDS, Allowance, QuotaExceeded, Scope, exact, exceeded
 from qpuflow.ledger.allowances import limits, lock, value_of
 from qpuflow.ledger.schema import AllowanceRow, JobRow, ReservationRow
 
@@ -106,13 +107,15 @@ async def _look_again(
 
 
 async def adjust(
-    session: AsyncSession, scope: Scope, estimates: Mapping[UUID, float]
+    session: AsyncSession, scope: Scope, estimates: Mapping[UUID, float | Decimal]
 ) -> dict[UUID, QuotaExceeded]:
     """Reserve what the jobs are expected to use by now, for those that are PREPARING.
 
     Returns the refusal of each job for which that is no longer there. Such a job keeps what it
     had until it ends.
     """
+    if not estimates:
+        return {}
     if await session.scalar(limits(scope).with_only_columns(AllowanceRow.id).limit(1)) is None:
         return {}
     job_ids = await _lock_preparing(session, estimates)
@@ -171,17 +174,28 @@ _SETTLE = text(
 
 
 async def settle(session: AsyncSession, charges: Iterable[Mapping[str, Any]]) -> None:
-    """Count rows of `charges` that this transaction has written before.
+    """Count rows of `charges` that this transaction has written before, in all of their units.
 
     Their foreign key holds the project's row, so that no allowance was opened in between.
     """
     sums: dict[Scope, Decimal] = {}
     for row in charges:
-        scope = Scope(row["project"], row["qpu"])
-        sums[scope] = sums.get(scope, Decimal(0)) + row["seconds"]
+        for unit, amount in _amounts(row).items():
+            scope = Scope(row["project"], row["qpu"], unit)
+            sums[scope] = sums.get(scope, Decimal(0)) + amount
     for scope in sorted(sums, key=str):
         values = {"project": scope.project, "qpu": scope.qpu, "unit": scope.unit}
         await session.execute(_SETTLE, {**values, "amount": sums[scope]})
+
+
+def _amounts(charge: Mapping[str, Any]) -> dict[str, Decimal]:
+    """By unit. What has a price is charged in that, and as QPU time."""
+    found = {QPU_SECONDS: charge["seconds"]}
+    if charge["unit"] != QPU_SECONDS:
+        found[charge["unit"]] = charge["cost"]
+    if charge["credits"] is not None:
+        found[CREDITS] = charge["credits"]
+    return {unit: amount for unit, amount in found.items() if amount or unit == QPU_SECONDS}
 
 
 def _short(row: AllowanceRow, own: Decimal, amount: Decimal) -> Allowance | None:

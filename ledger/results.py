@@ -14,9 +14,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from qpuflow.domain.cost import Price
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.principal import Principal
-from qpuflow.ledger import events, jobs, reservations
+from qpuflow.domain.quota import Scope
+from qpuflow.ledger import cost_guard, events, jobs, reservations
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.dataset_codec import decode
 from qpuflow.ledger.payload_store import Stored
@@ -37,6 +39,8 @@ class Finished:
     cost: float
     unit: str
     timings: dict[str, float]
+    may_cost: bool = False
+    """Somebody outside may charge for it, be it for its time only."""
 
 
 _TIMED = (
@@ -67,7 +71,7 @@ async def store(
     executed = [row for one in rows for row in _executed(one)]
     if executed:
         await connection.execute(upsert(Executed).on_conflict_do_nothing(), executed)
-    charges = [_charge(one) for one in rows]
+    charges = await _charges(session, rows)
     await connection.execute(insert(Charge), charges)
     stored = {"store_seconds": round(time.perf_counter() - began, 6)}
     timings = [{"job": one.job.id, "timings_": one.timings | stored} for one in rows]
@@ -106,7 +110,19 @@ def _executed(one: Finished) -> list[dict[str, Any]]:
     ]
 
 
-def _charge(one: Finished) -> dict[str, Any]:
+async def _charges(session: AsyncSession, rows: Sequence[Finished]) -> list[dict[str, Any]]:
+    """Of one project on one QPU, as a batch is."""
+    used = {one.job.id: (one.seconds, one.cost, one.unit) for one in rows if one.may_cost}
+    if not used:
+        return [_charge(one) for one in rows]
+    first = rows[0].job
+    prices = await cost_guard.charged(session, Scope(first.project, first.qpu), used)
+    return [_charge(one, *prices.get(one.job.id, (None, None))) for one in rows]
+
+
+def _charge(
+    one: Finished, expected: Decimal | None = None, price: Price | None = None
+) -> dict[str, Any]:
     return {
         "job_id": one.job.id,
         "project": one.job.project,
@@ -116,4 +132,6 @@ def _charge(one: Finished) -> dict[str, Any]:
         "seconds": Decimal(f"{one.seconds:.6f}"),
         "cost": Decimal(f"{one.cost:.6f}"),
         "unit": one.unit,
+        "estimated_cost": expected,
+        "credits": price.credits if price is not None else None,
     }

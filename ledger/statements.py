@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import ColumnElement, Function, func, select, text
+from sqlalchemy import ColumnElement, Function, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
 from qpuflow.domain.principal import Principal
-from qpuflow.domain.quota import Grant, Scope
-from qpuflow.domain.statement import AllowanceLine, Statement, UsageLine, check_period
+from qpuflow.domain.quota import QPU_SECONDS, Grant, Scope
+from qpuflow.domain.statement import AllowanceLine, CostLine, Statement, UsageLine, check_period
 from qpuflow.ledger import accounts
+from qpuflow.ledger.allowances import charged_in
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.schema import AllowanceRow, Charge, GrantRow, JobRow, ReservationRow
 
@@ -46,6 +47,7 @@ async def make(
             made_at=now,
             allowances=[await _line(session, row, starts_at, until) for row in rows.all()],
             usage=await _usage(session, project, starts_at, until),
+            costs=await _costs(session, project, starts_at, until),
         )
 
 
@@ -74,10 +76,10 @@ async def _line(
 async def _used(
     session: AsyncSession, scope: Scope, starts_at: datetime, ends_at: datetime
 ) -> tuple[Decimal, Decimal]:
-    """Seconds before the period, and in it."""
+    """Before the period and in it, in the scope's unit."""
     query = select(
-        _sum(Charge.seconds, Charge.created_at < starts_at),
-        _sum(Charge.seconds, Charge.created_at >= starts_at),
+        _sum(charged_in(scope.unit), Charge.created_at < starts_at),
+        _sum(charged_in(scope.unit), Charge.created_at >= starts_at),
     ).where(Charge.project == scope.project, Charge.created_at < ends_at)
     if scope.qpu is not None:
         query = query.where(Charge.qpu == scope.qpu)
@@ -130,10 +132,38 @@ async def _usage(
     ]
 
 
+async def _costs(
+    session: AsyncSession, project: str, starts_at: datetime, ends_at: datetime
+) -> list[CostLine]:
+    """Of what has a price: what vendors charged beside what was expected."""
+    rows = await session.execute(
+        select(
+            Charge.user,
+            Charge.qpu,
+            Charge.unit,
+            func.count(),
+            func.sum(Charge.cost),
+            func.coalesce(func.sum(func.coalesce(Charge.estimated_cost, Charge.cost)), 0),
+            func.coalesce(func.sum(Charge.credits), 0),
+        )
+        .where(
+            Charge.project == project,
+            Charge.created_at >= starts_at,
+            Charge.created_at < ends_at,
+            or_(Charge.unit != QPU_SECONDS, Charge.credits > 0),
+        )
+        .group_by(Charge.user, Charge.qpu, Charge.unit)
+        .order_by(Charge.user, Charge.qpu, Charge.unit)
+    )
+    return [CostLine(*row) for row in rows]
+
+
 async def _kept(session: AsyncSession, project: str) -> dict[tuple[str, str], Decimal]:
     """What the project's open jobs keep, by user and QPU, each job once."""
     of_job = (
         select(ReservationRow.job_id, func.max(ReservationRow.amount).label("amount"))
+        .join(AllowanceRow, AllowanceRow.id == ReservationRow.allowance_id)
+        .where(AllowanceRow.unit == QPU_SECONDS)
         .group_by(ReservationRow.job_id)
         .subquery()
     )
@@ -146,5 +176,5 @@ async def _kept(session: AsyncSession, project: str) -> dict[tuple[str, str], De
     return {(user, qpu): amount for user, qpu, amount in rows.tuples()}
 
 
-def _sum(amount: InstrumentedAttribute[Decimal], which: ColumnElement[bool]) -> Function[Decimal]:
+def _sum(amount: ColumnElement[Any], which: ColumnElement[bool]) -> Function[Decimal]:
     return func.coalesce(func.sum(amount).filter(which), 0)

@@ -6,16 +6,18 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from qpuflow.domain.errors import Unavailable
+from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.job import JobState
 from qpuflow.domain.policy import Wait
-from qpuflow.domain.quota import Scope
-from qpuflow.ledger import arbiter, carriers, jobs, leases, reservations
+from qpuflow.ledger import arbiter, carriers, jobs, leases
 from qpuflow.ledger.arbiter import After, Question, Turn
 from qpuflow.tasks import waiting_room
+from qpuflow.tasks.affording import affordable
 from qpuflow.tasks.step import step
 from qpuflow.tasks.work import Carrying, Chunk, Work
 
@@ -35,11 +37,11 @@ async def book_slot(chunk: Chunk) -> Chunk:
         return chunk
     if any(work.job.state is not JobState.PREPARING for work in chunk.active):
         return chunk.updated([], fencing_token=await _a_lane(chunk.carrying))
-    ready = await _estimates(chunk.carrying, chunk.active)
-    chunk = await _within_quota(chunk, ready)
+    estimates = await _estimates(chunk.carrying, chunk.active)
+    chunk = await affordable(chunk, estimates)
     if not chunk.active:
         return chunk
-    ready = {work.job.id: ready[work.job.id] for work in chunk.active}
+    ready = {work.job.id: _seconds(work, estimates[work.job.id]) for work in chunk.active}
     async with _withdrawn_if_given_up(chunk.carrying):
         while True:
             answer, cancelled = await _ask(chunk, ready)
@@ -94,42 +96,29 @@ async def _withdraw(carrying: Carrying) -> None:
         _log.warning("Others wait until this carrier is missed: %s", error)
 
 
-async def _estimates(carrying: Carrying, works: Sequence[Work]) -> dict[UUID, float]:
-    """What the driver says, or what was learned when the job was cut off before."""
+async def _estimates(carrying: Carrying, works: Sequence[Work]) -> dict[UUID, Estimate | Exception]:
+    """What the driver says, or why it says nothing."""
     found = await asyncio.gather(*(_estimate(carrying, work) for work in works))
-    return {work.job.id: seconds for work, seconds in zip(works, found, strict=True)}
+    return {work.job.id: estimate for work, estimate in zip(works, found, strict=True)}
 
 
-async def _estimate(carrying: Carrying, work: Work) -> float:
-    known = work.job.estimate_seconds
+async def _estimate(carrying: Carrying, work: Work) -> Estimate | Exception:
     try:
         estimate = await carrying.driver.estimate(work.executables, work.job.shots)
     except Exception as error:  # noqa: BLE001  what is wrong with the job, the dispatch will say
         _log.warning("Job %s has no estimate: %r", work.job.id, error)
-        return known
-    # A first attempt knows only the guess that was made before it was compiled.
-    return estimate.seconds if work.job.attempt == 1 else max(estimate.seconds, known)
+        return error
+    return replace(estimate, seconds=_at_least(work, estimate.seconds))
 
 
-async def _within_quota(chunk: Chunk, estimates: Mapping[UUID, float]) -> Chunk:
-    """Jobs that need more than was reserved for them, and cannot have it, end here."""
-    more = {
-        work.job.id: estimates[work.job.id]
-        for work in chunk.active
-        if estimates[work.job.id] > work.job.estimate_seconds
-    }
-    if not more:
-        return chunk
-    carrying = chunk.carrying
-    scope = Scope(chunk.active[0].job.project, carrying.qpu.name)
-    async with carrying.ledger.begin() as session:
-        await carriers.require_live(session, carrying.carrier_id)
-        refused = await reservations.adjust(session, scope, more)
-    return chunk.updated(
-        work.ended(JobState.FAILED, str(refused[work.job.id]))
-        for work in chunk.active
-        if work.job.id in refused
-    )
+def _at_least(work: Work, seconds: float) -> float:
+    """A first attempt knows only the guess that was made before it was compiled; a later one may
+    have learned when it was cut off."""
+    return seconds if work.job.attempt == 1 else max(seconds, work.job.estimate_seconds)
+
+
+def _seconds(work: Work, estimate: Estimate | Exception) -> float:
+    return estimate.seconds if isinstance(estimate, Estimate) else work.job.estimate_seconds
 
 
 async def _ask(chunk: Chunk, ready: Mapping[UUID, float]) -> tuple[Turn | Wait | After, set[UUID]]:

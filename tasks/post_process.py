@@ -44,7 +44,14 @@ async def _finish(carrying: Carrying, work: Work) -> Work:
     usage = work.outcome.usage
     executed = [[part.payload_hash for part in parts] for parts in work.parts]
     finished = Finished(
-        work.job, datasets, executed, usage.seconds, usage.cost, usage.unit, work.timings
+        work.job,
+        datasets,
+        executed,
+        usage.seconds,
+        usage.cost,
+        usage.unit,
+        work.timings,
+        carrying.qpu.device.outside_effects,
     )
     return replace(work, finished=finished)
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from qpuflow.deployments.cli import (
     bookings,
     controls,
+    cost,
     data,
     fake_clouds,
     jobs,
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 for group in (stack, jobs, qpus, bookings, controls, projects, quota, data, fake_clouds):
     group.add_to(app)
-for group in (settling, racks):
+for group in (cost, settling, racks):
     group.add_to(app)
 
 

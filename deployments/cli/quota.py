@@ -10,23 +10,24 @@ import typer
 
 from qpuflow.deployments.cli import quota_tables as tables
 from qpuflow.deployments.cli.context import Json, State, console, print_json, settings_of
-from qpuflow.domain.quota import RequestState, shown
+from qpuflow.domain.quota import QPU_SECONDS, RequestState, measure
 
 if TYPE_CHECKING:
     from qpuflow.client.connection import Connection
     from qpuflow.domain.quota import Allowance, QuotaRequest
 
-Amount = Annotated[str, typer.Argument(help="QPU time: seconds, or as 90s, 2h30m.")]
+Amount = Annotated[str, typer.Argument(help="Seconds, or as 90s, 2h30m; with --unit a number.")]
 Project = Annotated[str, typer.Argument(metavar="PROJECT")]
 OwnProject = Annotated[str | None, typer.Argument(metavar="[PROJECT]", help="Default: yours.")]
 Qpu = Annotated[str | None, typer.Option(help="On this QPU only. Default: all together.")]
+Unit = Annotated[str, typer.Option(help="As USD, HQC or credits, in place of QPU time.")]
 Note = Annotated[str | None, typer.Option(help="Stays in the account book.")]
 RequestText = Annotated[str, typer.Argument(metavar="REQUEST", help="Id or its beginning.")]
 
 
 def add_to(app: typer.Typer) -> None:
     group = typer.Typer(
-        help="QPU time of projects: what is left, requests for more, statements.",
+        help="QPU time and budgets of projects: what is left, requests for more, statements.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
@@ -59,10 +60,11 @@ def request(
     amount: Amount,
     reason: Annotated[str, typer.Option(help="What it is for; operators read it.")],
     qpu: Qpu = None,
+    unit: Unit = QPU_SECONDS,
     json: Json = False,
 ) -> None:
-    """Ask the operators for more QPU time for your project."""
-    asked = context.ensure_object(State).call(lambda c: c.quotas.request(amount, reason, qpu))
+    """Ask the operators for more for your project."""
+    asked = context.ensure_object(State).call(lambda c: c.quotas.request(amount, reason, qpu, unit))
     _show_request(context, asked, as_json=json)
 
 
@@ -111,10 +113,13 @@ def grant(
     amount: Amount,
     qpu: Qpu = None,
     note: Note = None,
+    unit: Unit = QPU_SECONDS,
     json: Json = False,
 ) -> None:
-    """Give a project QPU time; its first grant is what limits it. For operators."""
-    after = context.ensure_object(State).call(lambda c: c.quotas.grant(project, amount, qpu, note))
+    """Give a project QPU time, or money; its first grant is what limits it. For operators."""
+    after = context.ensure_object(State).call(
+        lambda c: c.quotas.grant(project, amount, qpu, note, unit)
+    )
     _show_allowance(after, as_json=json)
 
 
@@ -124,10 +129,13 @@ def revoke(
     amount: Amount,
     qpu: Qpu = None,
     note: Note = None,
+    unit: Unit = QPU_SECONDS,
     json: Json = False,
 ) -> None:
-    """Take QPU time back. For operators."""
-    after = context.ensure_object(State).call(lambda c: c.quotas.revoke(project, amount, qpu, note))
+    """Take it back. For operators."""
+    after = context.ensure_object(State).call(
+        lambda c: c.quotas.revoke(project, amount, qpu, note, unit)
+    )
     _show_allowance(after, as_json=json)
 
 
@@ -136,18 +144,19 @@ def first(
     amount: Annotated[
         str | None, typer.Argument(help="Operators: change it; 'unlimited' for no limit.")
     ] = None,
+    unit: Unit = QPU_SECONDS,
     json: Json = False,
 ) -> None:
     """What every new project is given."""
     state = context.ensure_object(State)
     if amount is not None:
         given = None if amount == "unlimited" else amount
-        state.call(lambda c: c.quotas.set_first(given))
-    found = state.call(lambda c: c.quotas.first())
+        state.call(lambda c: c.quotas.set_first(given, unit))
+    found = state.call(lambda c: c.quotas.first(unit))
     if json:
         print_json({"first": found})
     else:
-        console.print("No limit" if found is None else f"{shown(found)} s", markup=False)
+        console.print("No limit" if found is None else measure(found, unit), markup=False)
 
 
 def statement(

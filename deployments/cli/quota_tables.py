@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qpuflow.domain.quota import Allowance, QuotaRequest, Scope, shown
+from qpuflow.domain.quota import Allowance, QuotaRequest, Scope, measure, shown
 from qpuflow.domain.statement import Statement
 
 EVERY_QPU = "all"
@@ -29,10 +29,10 @@ def allowance_fields(one: Allowance) -> dict[str, Any]:
 
 
 def allowances(found: Sequence[Allowance]) -> Table:
-    table = _table("project", "qpu", amounts=("granted", "used", "reserved", "left"))
+    table = _table("project", "qpu", "unit", amounts=("granted", "used", "reserved", "left"))
     for one in found:
         sums = (one.granted, one.charged, one.reserved, one.available)
-        table.add_row(one.scope.project, _qpu(one.scope), *_shown(*sums))
+        table.add_row(one.scope.project, _qpu(one.scope), one.scope.unit, *_shown(*sums))
     return table
 
 
@@ -42,7 +42,7 @@ def request_fields(one: QuotaRequest) -> dict[str, Any]:
 
 
 def requests(found: Sequence[QuotaRequest], zone: tzinfo) -> Table:
-    table = Table("request", "project", "qpu", "by", "at", "seconds", "reason", "state", "answer")
+    table = Table("request", "project", "qpu", "by", "at", "amount", "reason", "state", "answer")
     for one in found:
         table.add_row(
             str(one.id)[:8],
@@ -50,7 +50,7 @@ def requests(found: Sequence[QuotaRequest], zone: tzinfo) -> Table:
             _qpu(one.scope),
             one.requested_by,
             _moment(one.created_at, zone),
-            shown(one.amount),
+            measure(one.amount, one.scope.unit),
             Text(one.reason),
             one.state.value,
             Text(_answer(one, zone)),
@@ -61,7 +61,7 @@ def requests(found: Sequence[QuotaRequest], zone: tzinfo) -> Table:
 def _answer(one: QuotaRequest, zone: tzinfo) -> str:
     if one.decided_at is None:
         return "-"
-    granted = f"{shown(one.granted)} s, " if one.granted is not None else ""
+    granted = f"{measure(one.granted, one.scope.unit)}, " if one.granted is not None else ""
     said = f": {one.answer}" if one.answer else ""
     return f"{granted}{one.decided_by}, {_moment(one.decided_at, zone)}{said}"
 
@@ -75,38 +75,52 @@ def statement_fields(made: Statement) -> dict[str, Any]:
 def statement(made: Statement, zone: tzinfo) -> RenderableType:
     period = f"{_moment(made.starts_at, zone)} to {_moment(made.ends_at, zone)}"
     return Group(
-        Text(f"{made.project}, {period}, in QPU seconds", style="bold"),
+        Text(f"{made.project}, {period}", style="bold"),
         *([_balances(made), _grants(made, zone)] if made.allowances else [Text("No limit")]),
         _usage(made),
+        *([_costs(made)] if made.costs else []),
     )
 
 
 def _balances(made: Statement) -> Table:
     sums = ("opening", "granted", "charged", "closing", "reserved now", "used before it")
-    table = _table("allowance", amounts=sums)
+    table = _table("allowance", "unit", amounts=sums)
     for line in made.allowances:
         amounts = (line.opening, line.granted, line.charged, line.closing)
-        table.add_row(_qpu(line.scope), *_shown(*amounts, line.reserved, line.free))
+        sums = _shown(*amounts, line.reserved, line.free)
+        table.add_row(_qpu(line.scope), line.scope.unit, *sums)
     return table
 
 
 def _grants(made: Statement, zone: tzinfo) -> Table:
-    table = Table("allowance", "at", "by", "seconds", "note", title="granted")
+    table = Table("allowance", "at", "by", "amount", "note", title="granted")
     for line in made.allowances:
         for one in line.grants:
             at, note = _moment(one.created_at, zone), Text(one.note or "")
-            table.add_row(_qpu(line.scope), at, one.granted_by, shown(one.amount), note)
+            amount = measure(one.amount, line.scope.unit)
+            table.add_row(_qpu(line.scope), at, one.granted_by, amount, note)
     return table
 
 
 def _usage(made: Statement) -> Table:
-    table = _table("user", "qpu", amounts=("jobs", "used", "reserved now"), title="used")
+    table = _table(
+        "user", "qpu", amounts=("jobs", "used", "reserved now"), title="used, in QPU seconds"
+    )
     for line in made.usage:
         table.add_row(line.user, line.qpu, str(line.jobs), *_shown(line.seconds, line.reserved))
     table.add_section()
     jobs = sum(line.jobs for line in made.usage)
     kept = sum((line.reserved for line in made.usage), Decimal(0))
     table.add_row("all", "", str(jobs), *_shown(made.seconds, kept))
+    return table
+
+
+def _costs(made: Statement) -> Table:
+    amounts = ("jobs", "cost", "estimated", "credits")
+    table = _table("user", "qpu", "unit", amounts=amounts, title="cost")
+    for line in made.costs:
+        sums = _shown(line.cost, line.estimated, line.credits)
+        table.add_row(line.user, line.qpu, line.unit, str(line.jobs), *sums)
     return table
 
 

@@ -19,6 +19,7 @@ COLORS = {
     JobState.FAILED: "red",
     JobState.CANCELLED: "yellow",
     JobState.AMBIGUOUS: "magenta",
+    JobState.UNAPPROVED: "magenta",
 }
 MOST = 4
 """Outcomes shown of each program."""
@@ -55,6 +56,7 @@ def status(report: JobReport) -> RenderableType:
         ("user", report.user),
         ("shots", f"{report.shots:,}"),
         ("attempt", str(report.attempt)),
+        *_cost(report),
         ("submitted", _moment(report.created_at)),
         ("ended", _moment(report.finished_at)),
     ]
@@ -84,6 +86,17 @@ def _waiting(report: JobReport) -> list[tuple[str, RenderableType]]:
         ("waits because", Text(report.waits_because)),
         ("expected start", _moment(start) if start else Text("unknown")),
     ]
+
+
+def _cost(report: JobReport) -> list[tuple[str, RenderableType]]:
+    cost = report.cost
+    if cost is None:
+        return []
+    parts = {"estimated": cost.estimated, "charged": cost.charged}
+    told = [f"{amount:,.2f} {cost.unit} {word}" for word, amount in parts.items() if amount]
+    if cost.credits:
+        told.append(f"{cost.credits:,.2f} credits")
+    return [("cost", Text(", ".join(told) or f"0 {cost.unit}"))]
 
 
 def result(report: JobReport) -> RenderableType:

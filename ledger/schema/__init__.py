@@ -3,6 +3,7 @@
 from qpuflow.ledger.schema.accounts import Charge, Member, Project, User
 from qpuflow.ledger.schema.base import Base
 from qpuflow.ledger.schema.carriers import Batch, BatchKind, BatchState, Carrier, CarrierState
+from qpuflow.ledger.schema.costs import ApprovalRow, CostLimitRow, RateRow
 from qpuflow.ledger.schema.jobs import Intent, IntentState, JobEvent, JobRow, ProgramRow, TicketRow
 from qpuflow.ledger.schema.payloads import Executed, Payload, ResultRow, Transpilation
 from qpuflow.ledger.schema.qpus import BookingRow, ControlEvent, Lease, Qpu, Usage
@@ -17,6 +18,7 @@ from qpuflow.ledger.schema.watching import CalibrationRow, TelemetryRow
 
 __all__ = [
     "AllowanceRow",
+    "ApprovalRow",
     "Base",
     "Batch",
     "BatchKind",
@@ -27,6 +29,7 @@ __all__ = [
     "CarrierState",
     "Charge",
     "ControlEvent",
+    "CostLimitRow",
     "Executed",
     "FirstAllowanceRow",
     "GrantRow",
@@ -41,6 +44,7 @@ __all__ = [
     "Project",
     "Qpu",
     "QuotaRequestRow",
+    "RateRow",
     "ReservationRow",
     "ResultRow",
     "TelemetryRow",

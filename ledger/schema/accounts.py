@@ -55,4 +55,8 @@ class Charge(Base):
     seconds: Mapped[Decimal] = mapped_column(Numeric(18, 6))
     cost: Mapped[Decimal] = mapped_column(Numeric(18, 6), default=Decimal(0))
     unit: Mapped[str] = mapped_column(default="qpu-seconds")
+    estimated_cost: Mapped[Decimal | None] = mapped_column(Numeric(18, 6))
+    """What the driver expected before the job was handed over, in the same unit."""
+    credits: Mapped[Decimal | None] = mapped_column(Numeric(18, 6))
+    """What `cost` was worth by the rate of that moment; None where there was no rate."""
     created_at: Mapped[CreatedAt]

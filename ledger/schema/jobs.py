@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    Numeric,
     UniqueConstraint,
     text,
 )
@@ -77,6 +79,9 @@ class JobRow(Base):
     carriers_lost: Mapped[int] = mapped_column(default=0)
     """Since it was queued, or retried by a person: what the cap counts."""
     estimate_seconds: Mapped[float] = mapped_column(default=0.0)
+    estimate_cost: Mapped[Decimal | None] = mapped_column(Numeric(18, 6))
+    """The driver's, in `cost_unit`; None before it was asked, and where time is all there is."""
+    cost_unit: Mapped[str | None]
     timings: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     created_at: Mapped[CreatedAt]
     started_at: Mapped[datetime | None]

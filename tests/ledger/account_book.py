@@ -18,7 +18,9 @@ ASTRAY = """
 SELECT count(*) FROM allowances a WHERE (granted, reserved, charged) IS DISTINCT FROM (
     (SELECT coalesce(sum(amount), 0) FROM grants WHERE allowance_id = a.id),
     (SELECT coalesce(sum(amount), 0) FROM reservations WHERE allowance_id = a.id),
-    (SELECT coalesce(sum(seconds), 0) - a.charged_before FROM charges c
+    (SELECT coalesce(sum(CASE WHEN a.unit = 'qpu-seconds' THEN c.seconds
+        WHEN a.unit = 'credits' THEN c.credits WHEN a.unit = c.unit THEN c.cost END), 0)
+        - a.charged_before FROM charges c
      WHERE c.project = a.project AND (a.qpu IS NULL OR c.qpu = a.qpu)))
 """
 KEPT_BY_THE_DEAD = """

@@ -39,7 +39,12 @@ async def test_a_sleeper_is_missed_by_nobody_and_started_by_nobody_until_it_is_w
         assert await claims.next_carriers(session, QPU, PolicyRules()) == []
     sleeper = await sleeper_of(ledger)
     assert sleeper == Sleeper(
-        carrier_id, accepted.batch_id, run, sleeper.asleep_at, is_wanted=False
+        carrier_id,
+        accepted.batch_id,
+        run,
+        sleeper.asleep_at,
+        is_wanted=False,
+        is_unapproved=False,
     )
     async with ledger.begin() as session:
         await asleep.wake(session, replace(sleeper, asleep_at=EARLIER), QPU)

@@ -200,6 +200,28 @@ async def test_who_cancels_a_suspended_run_cancels_in_the_cloud_also_while_no_wo
     assert (await finished(stack, [await stack.job_of(run)]))[0].startswith("cancelled")
 
 
+async def test_a_job_that_costs_too_much_waits_in_no_process_for_an_operator(site: Site) -> None:
+    stack, books = site.stack, site.sky.books
+    limit = ("--operator", "cost", "limit", "qpu-seconds", "--qpu", site.sky.qpu)
+    assert (await stack.run(*limit, "--ask-above", "0")).code == 0
+    before = books.count(Kind.SUBMITTED)
+    request = {"programs": [{"name": "bell", "source": BELL}], "shots": 100}
+    run = await stack.start(f"run-circuits/{site.sky.qpu}", {"request": request})
+    await eventually(lambda: asleep(stack, site.sky.qpu, 1), "the run does not leave", 90)
+    assert (await stack.flow_run(run))["state_type"] == "PAUSED"
+    job = await stack.job_of(run)
+    listed = await stack.run("cost", "approvals", "--state", "pending", "--json")
+    assert [one["job_id"] for one in listed.json] == [job]
+    assert "an operator's approval" in (await stack.run("status", job)).stdout
+    assert (await stack.run("cost", "approve", job)).code == 2, "no operator said so"
+    assert books.count(Kind.SUBMITTED) == before
+    approved = await stack.run("--operator", "cost", "approve", job, "--answer", "go on")
+    assert approved.code == 0, approved
+    assert (await stack.ended(run))["state_type"] == "COMPLETED"
+    assert list((books.count(Kind.SUBMITTED) - before).values()) == [1]
+    assert (await stack.run(*limit)).code == 0, "the limit is gone"
+
+
 async def asleep(stack: Installation, qpu: str, count: int) -> bool:
     query = (
         "SELECT count(*) FROM carriers c JOIN batches b ON b.id = c.batch_id WHERE b.qpu = $1 "

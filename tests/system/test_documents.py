@@ -47,10 +47,10 @@ async def test_the_python_of_the_guide_runs(stack: Installation, number: int) ->
     await check_python(stack, "docs/python.md", number)
 
 
-async def check_python(stack: Installation, document: str, number: int) -> None:
+async def check_python(stack: Installation, document: str, number: int, **more: str) -> None:
     code = blocks(document, "python")[number]
     code = code.replace("http://127.0.0.1:4200/api", stack.endpoints.prefect_api_url)
-    environment = {"PREFECT_API_URL": stack.endpoints.prefect_api_url}
+    environment = {"PREFECT_API_URL": stack.endpoints.prefect_api_url, **more}
     answer = await stack.python(code, cwd=ROOT, environment=environment)
     assert answer.code == 0, answer.stderr
 
@@ -88,6 +88,16 @@ async def test_quotas_are_shown_asked_for_and_granted_as_the_guide_says(
         answer = await stack.run(*command)
         assert answer.code == 0, answer
     await check_python(stack, "docs/quotas.md", 0)
+
+
+async def test_costs_are_limited_and_shown_as_the_guide_says(stack: Installation) -> None:
+    for command in commands("docs/costs.md"):
+        answer = await stack.run(*command)
+        assert answer.code == 0, answer
+    await check_python(stack, "docs/costs.md", 0, QPUFLOW_OPERATOR="1")
+    for unit in ("HQC", "credits"):
+        removed = await stack.run("--operator", "cost", "limit", unit)
+        assert removed.code == 0, removed
 
 
 async def test_another_simulator_is_added_as_the_guide_says(stack: Installation) -> None:

@@ -20,6 +20,7 @@ from qpuflow.domain.device import Device, Gate, Limits
 from qpuflow.domain.errors import InputError, OutcomeUnknown, Refused, Unavailable
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.executable import Executable
+from qpuflow.domain.quota import QPU_SECONDS
 from qpuflow.domain.result import dataset_of
 from qpuflow.drivers.base import Outcome, RemoteState, RemoteStatus, Ticket, Usage
 
@@ -65,6 +66,9 @@ class JournalledQpu:
         """What others do while it takes a job."""
         self.estimates = 0.5
         """Seconds that it expects any job to take."""
+        self.price: tuple[float, float, str] | None = None
+        """What it expects of any job, what it charges then, and in which unit."""
+        self.silent_estimates = 0
         self.takes = 0.0
         """Seconds that it does take: one after the other, whoever watches."""
         self.queues = False
@@ -168,7 +172,8 @@ class JournalledQpu:
             dataset_of(Executable(name, b"", ()), entry["shots"], [{"0": entry["shots"]}])
             for name in entry["programs"]
         )
-        return Outcome(datasets, Usage(seconds=self.takes or 0.5))
+        _, cost, unit = self.price or (0.0, 0.0, QPU_SECONDS)
+        return Outcome(datasets, Usage(self.takes or 0.5, cost, unit))
 
     async def cancel(self, ticket: Ticket) -> None:
         if self.unavailable_cancels:
@@ -180,7 +185,11 @@ class JournalledQpu:
         return self._cancelled.setdefault(ticket.id, asyncio.Event())
 
     async def estimate(self, executables: Sequence[Executable], shots: int) -> Estimate:
-        return Estimate(self.estimates)
+        if self.silent_estimates:
+            self.silent_estimates -= 1
+            raise Unavailable("The price list is away")
+        cost, _, unit = self.price or (0.0, 0.0, QPU_SECONDS)
+        return Estimate(self.estimates, cost, unit)
 
     async def calibration(self) -> Mapping[str, Any]:
         return {}

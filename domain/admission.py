@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ def check_request(
     """
     check_limits(device, programs=len(request.programs), shots=request.shots)
     _check_measurement(request, device)
+    _check_mitigation(request)
     parsed = tuple(_check_program(program, device, read) for program in request.programs)
     if request.options.measurement_level == 0:
         _check_traces(parsed, average=request.options.average)
@@ -72,6 +73,35 @@ def _check_measurement(request: JobRequest, device: Device) -> None:
         raise InputError(
             f"{_WITHOUT_BITS[level > 0]} have no bits, and memory and observables are made of bits",
             remedy="Ask for shots of level 1 or 2, or leave memory and observables out.",
+        )
+
+
+def _check_mitigation(request: JobRequest) -> None:
+    options = request.options
+    if not options.mitigate_readout:
+        return
+    if options.average or options.measurement_level == 0:
+        raise InputError(
+            "Mitigation undoes misread bits of each shot, and there are none",
+            remedy="Ask for shots of level 1 or 2, or leave mitigation off.",
+        )
+    if any(program.observables for program in request.programs):
+        raise InputError(
+            "Observables are evaluated from what was read, not from mitigated outcomes",
+            remedy="Leave mitigation off, or take the observables from the mitigated outcomes.",
+        )
+
+
+def check_calibrated(device: Device, calibrated: Collection[int]) -> None:
+    """`InputError` where readout errors cannot be undone for want of a calibration.
+
+    `calibrated`: the qubits whose readout a calibration has measured.
+    """
+    if missing := sorted(set(range(device.num_qubits)) - set(calibrated)):
+        which = "any qubit" if len(missing) == device.num_qubits else f"qubit {missing[0]}"
+        raise InputError(
+            f"No calibration of {device.name} has measured the readout of {which}",
+            remedy="Leave mitigation off, or calibrate the QPU first.",
         )
 
 

@@ -39,6 +39,11 @@ class Compiled:
     depth: int
     operations: dict[str, int]
 
+    def circuit(self) -> QuantumCircuit:
+        from qiskit import qpy
+
+        return qpy.load(io.BytesIO(self.qpy))[0]
+
     def executable(
         self,
         name: str,

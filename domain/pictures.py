@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from qpuflow.domain.job import Job
+from qpuflow.domain.readings import readings_of
 from qpuflow.domain.request import Program
 from qpuflow.domain.result import counts_of, with_errors
 
@@ -36,7 +37,13 @@ def _program(program: Program, dataset: xr.Dataset) -> Iterator[str]:
     point_count = dataset.sizes["point"]
     for point in range(min(point_count, 4)):
         title = f", point {point + 1} of {point_count}" if point_count > 1 else ""
-        yield f"Counts{title}:\n```\n{histogram(counts_of(dataset, point))}\n```"
+        if counts := counts_of(dataset, point):
+            yield f"Counts{title}:\n```\n{histogram(counts)}\n```"
+        if "mitigated" in dataset:
+            yield f"Without misread bits{title}:\n```\n{_mitigated(dataset, point)}\n```"
+        if readings := readings_of(dataset, point):
+            lines = "\n".join(f"{one.label}: {one.text}" for one in readings)
+            yield f"Bits{title}:\n```\n{lines}\n```"
     if "expectation" in dataset:
         yield _expectations(dataset)
 
@@ -65,6 +72,16 @@ def histogram(counts: dict[str, int]) -> str:
     if len(counts) > MAX_BARS:
         lines.append(f"and {len(counts) - MAX_BARS:,} more outcomes")
     return "\n".join(lines)
+
+
+def _mitigated(dataset: xr.Dataset, point: int) -> str:
+    here = dataset.isel(point=point)
+    order = here["mitigated"].argsort().values[::-1][:MAX_BARS]
+    return "\n".join(
+        f"{here['outcome'].values[i]} {here['mitigated'].values[i]:+.4f} "
+        f"± {here['mitigated_error'].values[i]:.4f}"
+        for i in order
+    )
 
 
 def _expectations(dataset: xr.Dataset) -> str:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.policy import Wait
+from qpuflow.domain.readings import BitReading, readings_of
 from qpuflow.domain.result import counts_of, registers_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,13 @@ class PointReport(_Value):
 
     parameters: dict[str, float]
     counts: dict[str, int]
+    mitigated: dict[str, Expectation] = Field(
+        default_factory=dict[str, Expectation],
+        description="Quasi-probabilities of the same outcomes, had no bit been misread.",
+    )
+    readings: list[BitReading] = Field(
+        default_factory=list[BitReading], description="Averages, points and traces of each bit."
+    )
     expectations: dict[str, Expectation] = Field(default_factory=dict[str, Expectation])
 
 
@@ -145,8 +153,22 @@ def _point(dataset: xr.Dataset, index: int) -> PointReport:
     return PointReport(
         parameters=parameters,
         counts=counts_of(dataset, index),
+        mitigated=_mitigated(dataset, index),
+        readings=readings_of(dataset, index),
         expectations=_expectations(dataset, index),
     )
+
+
+def _mitigated(dataset: xr.Dataset, index: int) -> dict[str, Expectation]:
+    if "mitigated" not in dataset:
+        return {}
+    values, errors = dataset["mitigated"].values, dataset["mitigated_error"].values
+    column = {str(outcome): i for i, outcome in enumerate(dataset["outcome"].values)}
+    return {
+        outcome: Expectation(value=float(values[index, i]), error=float(errors[index, i]))
+        for outcome in counts_of(dataset, index)
+        for i in [column[outcome]]
+    }
 
 
 def _expectations(dataset: xr.Dataset, index: int) -> dict[str, Expectation]:

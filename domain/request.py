@@ -112,6 +112,10 @@ class JobOptions(_Value):
     average: bool = Field(
         default=False, description="The mean of all shots in place of each, where a QPU can."
     )
+    mitigate_readout: bool = Field(
+        default=False,
+        description="Also undo misread bits, by what the QPU's last calibration found.",
+    )
 
 
 class JobRequest(_Value):

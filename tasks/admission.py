@@ -12,7 +12,7 @@ from qpuflow.domain.device import Device
 from qpuflow.domain.estimate import Estimate, guess
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.request import JobRequest, Program
-from qpuflow.ledger import submissions
+from qpuflow.ledger import calibrations, submissions
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.submissions import Accepted, AcceptedProgram, Submission
 from qpuflow.tasks.known import Known
@@ -64,6 +64,7 @@ async def _checked(
     qpus = {name: await known.qpu(name) for name in {journey.qpu for _, journey in requests}}
     devices = {name: qpu.device for name, qpu in qpus.items()}
     checked = await asyncio.to_thread(_check, requests, devices, known)
+    await _check_calibrations(ledger, requests, devices)
     return [
         Submission(
             request,
@@ -74,6 +75,17 @@ async def _checked(
         )
         for (request, journey), (parsed, estimate) in zip(requests, checked, strict=True)
     ]
+
+
+async def _check_calibrations(
+    ledger: Ledger, requests: Sequence[tuple[JobRequest, Journey]], devices: Mapping[str, Device]
+) -> None:
+    from qpuflow.domain.admission import check_calibrated
+
+    for name in {one.qpu for request, one in requests if request.options.mitigate_readout}:
+        async with ledger.look() as session:
+            calibrated = await calibrations.confusions(session, devices[name].name)
+        check_calibrated(devices[name], calibrated)
 
 
 def _check(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qpuflow.domain.errors import Unavailable
+from qpuflow.domain.calibration import Confusion
+from qpuflow.domain.errors import NotFound, QpuflowError, Unavailable
 from qpuflow.domain.job import JobState
-from qpuflow.domain.pieces import combine
+from qpuflow.domain.pieces import Piece, combine
 from qpuflow.drivers.base import Outcome
+from qpuflow.ledger.calibrations import confusions
 from qpuflow.ledger.dataset_codec import MEDIA_TYPE, encode
 from qpuflow.ledger.results import Finished
 from qpuflow.tasks.step import step
@@ -39,7 +41,8 @@ async def _settle(carrying: Carrying, work: Work) -> Work:
 
 async def _finish(carrying: Carrying, work: Work) -> Work:
     assert work.outcome is not None
-    contents = await asyncio.to_thread(_encoded, work, work.outcome)
+    readouts = await _readouts(carrying, work)
+    contents = await asyncio.to_thread(_encoded, work, work.outcome, readouts)
     datasets = [await carrying.ledger.payloads.keep(content, MEDIA_TYPE) for content in contents]
     usage = work.outcome.usage
     executed = [[part.payload_hash for part in parts] for parts in work.parts]
@@ -56,13 +59,41 @@ async def _finish(carrying: Carrying, work: Work) -> Work:
     return replace(work, finished=finished)
 
 
-def _encoded(work: Work, outcome: Outcome) -> list[bytes]:
+async def _readouts(carrying: Carrying, work: Work) -> Mapping[int, Confusion]:
+    if not work.job.options.mitigate_readout:
+        return {}
+    async with carrying.ledger.look() as session:
+        return await confusions(session, work.job.qpu)
+
+
+def _encoded(work: Work, outcome: Outcome, readouts: Mapping[int, Confusion]) -> list[bytes]:
     remaining = list(outcome.datasets)
     contents: list[bytes] = []
     for index, parts in enumerate(work.parts):
         mine, remaining = remaining[: len(parts)], remaining[len(parts) :]
-        contents.append(encode(_result(work, index, mine)))
+        dataset = _result(work, index, mine)
+        if work.job.options.mitigate_readout:
+            dataset = _mitigated(dataset, work.parts[index][0].piece, readouts)
+        contents.append(encode(dataset))
     return contents
+
+
+def _mitigated(dataset: xr.Dataset, piece: Piece, readouts: Mapping[int, Confusion]) -> xr.Dataset:
+    """The attribute `mitigation` says by what, or why not: what was seen is a result either way."""
+    from qpuflow.domain.mitigation import measured_into, mitigated
+
+    try:
+        qubits = measured_into(piece.compiled.circuit())
+        behind = [None if qubit is None else _known(readouts, qubit) for qubit in qubits]
+        return mitigated(dataset, behind).assign_attrs(mitigation="readout, by M3")
+    except QpuflowError as error:
+        return dataset.assign_attrs(mitigation=f"none: {error.what}")
+
+
+def _known(readouts: Mapping[int, Confusion], qubit: int) -> Confusion:
+    if qubit not in readouts:
+        raise NotFound(f"No calibration has measured the readout of qubit {qubit}")
+    return readouts[qubit]
 
 
 def _result(work: Work, index: int, datasets: Sequence[xr.Dataset]) -> xr.Dataset:

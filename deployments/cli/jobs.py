@@ -47,6 +47,9 @@ def submit(
     average: Annotated[
         bool, typer.Option("--average", help="The mean of all shots in place of each.")
     ] = False,
+    mitigate_readout: Annotated[
+        bool, typer.Option("--mitigate-readout", help="Also undo misread bits, as calibrated.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the results.")] = False,
     timeout: Timeout = None,
     json: Json = False,
@@ -66,6 +69,7 @@ def submit(
             "memory": memory,
             "measurement_level": measurement_level,
             "average": average,
+            "mitigate_readout": mitigate_readout,
         },
     )
     state = context.ensure_object(State)

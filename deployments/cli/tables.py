@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qpuflow.domain.job import Job, JobState
-from qpuflow.domain.report import JobReport, PointReport, ProgramReport
-from qpuflow.domain.result import with_errors
+from qpuflow.domain.report import Expectation, JobReport, PointReport, ProgramReport
+from qpuflow.domain.result import Probability, with_errors
 
 STEPS = ("transpile", "book_slot", "dispatch", "wait", "post_process", "store")
 COLORS = {
@@ -102,7 +102,9 @@ def _cost(report: JobReport) -> list[tuple[str, RenderableType]]:
 def result(report: JobReport) -> RenderableType:
     if not report.programs:
         return status(report)
-    table = Table("program", "outcome", "probability", "counts")
+    points = [point for program in report.programs for point in program.points]
+    mitigated = ["mitigated"] if any(point.mitigated for point in points) else []
+    table = Table("program", "outcome", "probability", "counts", *mitigated)
     for program in report.programs:
         _add_program(table, program)
     return Group(status(report), table)
@@ -112,12 +114,20 @@ def _add_program(table: Table, program: ProgramReport) -> None:
     for point in program.points[:MOST]:
         title = program.name if len(program.points) == 1 else f"{program.name} {_values(point)}"
         for outcome, likely in list(with_errors(point.counts).items())[:MOST]:
-            bar = f"{likely.value:.4f} ± {likely.error:.4f}"
-            table.add_row(title, outcome or "-", bar, f"{point.counts[outcome]:,}")
+            corrected = [_with_error(point.mitigated[outcome])] if point.mitigated else []
+            counted = f"{point.counts[outcome]:,}"
+            table.add_row(title, outcome or "-", _with_error(likely), counted, *corrected)
+            title = ""
+        for reading in point.readings:
+            table.add_row(title, reading.label, reading.text)
             title = ""
         for name, expected in point.expectations.items():
-            table.add_row("", f"⟨{name}⟩", f"{expected.value:.4f} ± {expected.error:.4f}", "")
+            table.add_row("", f"⟨{name}⟩", _with_error(expected), "")
     table.add_section()
+
+
+def _with_error(estimate: Probability | Expectation) -> str:
+    return f"{estimate.value:.4f} ± {estimate.error:.4f}"
 
 
 def _values(point: PointReport) -> str:

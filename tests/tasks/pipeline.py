@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from qpuflow.domain.job import Job
 from qpuflow.domain.principal import Principal, service
-from qpuflow.domain.request import JobRequest, Program
+from qpuflow.domain.request import JobOptions, JobRequest, Program
 from qpuflow.domain.settings import Settings
 from qpuflow.drivers.forked import ForkedPool
 from qpuflow.ledger import batches, carriers, jobs, qpus
@@ -49,9 +49,10 @@ class Pipeline:
         self.settings = Settings(max_attempts=3, lost_after_seconds=30)
 
     async def submit(
-        self, count: int = 1, source: str = SOURCE, who: Principal = USER
+        self, count: int = 1, source: str = SOURCE, who: Principal = USER, **options: Any
     ) -> list[UUID]:
-        request = JobRequest(programs=[Program(source=source)], shots=10)
+        programs = [Program(source=source)]
+        request = JobRequest(programs=programs, shots=10, options=JobOptions(**options))
         accepted = [
             await admit(self.ledger, who, request, Journey(NAME, key=uuid4().hex))
             for _ in range(count)

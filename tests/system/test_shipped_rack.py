@@ -74,8 +74,30 @@ async def test_raw_traces_come_with_the_result_and_what_has_none_is_refused_at_o
         sizes = {"point": 1, "clbit": 2, "time": 1000, "quadrature": 2}
         assert dict(dataset["trace"].sizes) == sizes
         assert dataset["time"].attrs["units"] == "ns"
+    table = await stack.run("result", report["job_id"])
+    assert "c[1] trace" in table.stdout, "what an average has is shown"
     refused = await stack.run("submit", BELL, "--qpu", QPU, *level)
     assert (refused.code, "not the same shots" in refused.message) == (2, True)
+
+
+async def test_misread_bits_are_undone_by_what_a_calibration_found(stack: Installation) -> None:
+    await stack.rows("DELETE FROM calibrations WHERE qpu = $1", QPU)
+    refused = await stack.run("submit", BELL, "--qpu", QPU, "--mitigate-readout")
+    assert (refused.code, "has measured the readout of any qubit" in refused.message) == (2, True)
+    for qubit in range(5):
+        await stack.rows(
+            "INSERT INTO calibrations (qpu, quantity, qubit, value, error, shots, measured_at, "
+            "details) VALUES ($1, 'readout', $2, 0.994, 0.001, 20000, now(), $3)",
+            *(QPU, qubit, '{"confusion": [[0.994, 0.006], [0.006, 0.994]]}'),
+        )
+    report = await submitted(stack, "--shots", 20_000, "--mitigate-readout", "--wait")
+    (point,) = report["programs"][0]["points"]
+    assert point["counts"]["01"] > 50, "misread"
+    for outcome, wanted in (("00", 0.5), ("01", 0.0), ("10", 0.0), ("11", 0.5)):
+        found = point["mitigated"][outcome]
+        assert abs(found["value"] - wanted) < 5 * found["error"] < 0.05
+    table = await stack.run("result", report["job_id"])
+    assert "mitigated" in table.stdout
 
 
 async def test_the_rack_hears_that_a_result_is_stored_at_once_or_at_the_next_sync(

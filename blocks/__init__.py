@@ -2,6 +2,7 @@
 (entry point ``prefect.collections``), so that the blocks show in its UI."""
 
 from qpuflow.blocks.aer import AerQpu
+from qpuflow.blocks.bluefors import BlueforsCryostat
 from qpuflow.blocks.braket import BraketCredentials, BraketQpu
 from qpuflow.blocks.ibm import IbmCredentials, IbmQpu
 from qpuflow.blocks.plugin import PluginQpu, QpuCredentials
@@ -12,6 +13,7 @@ from qpuflow.blocks.quantinuum import QuantinuumCredentials, QuantinuumQpu
 __all__ = [
     "AerQpu",
     "BlockMissing",
+    "BlueforsCryostat",
     "BraketCredentials",
     "BraketQpu",
     "IbmCredentials",

@@ -15,6 +15,7 @@ from qpuflow.client.costs import Costs
 from qpuflow.client.patience import patiently
 from qpuflow.client.quotas import Quotas
 from qpuflow.client.sessions import Defaults, Session
+from qpuflow.client.watching import Watching
 from qpuflow.domain.endpoints import find_record
 from qpuflow.domain.errors import InputError, NotFound
 from qpuflow.domain.job import Job, JobState
@@ -79,6 +80,7 @@ class Connection:
         self.controls = Controls(ledger, self.principal)
         self.costs = Costs(ledger, self.principal)
         self.quotas = Quotas(ledger, self.principal, settings)
+        self.watching = Watching(ledger)
 
     async def submit(self, request: JobRequest) -> Receipt:
         """Accept a job. When this returns it is not lost any more, whatever crashes.

@@ -19,6 +19,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from qpuflow.blocks import (
     AerQpu,
     BlockMissing,
+    BlueforsCryostat,
     BraketCredentials,
     BraketQpu,
     IbmCredentials,
@@ -47,6 +48,7 @@ from qpuflow.ledger.database import Ledger
 
 BLOCK_TYPES: tuple[Any, ...] = (
     AerQpu,
+    BlueforsCryostat,
     BraketCredentials,
     BraketQpu,
     IbmCredentials,

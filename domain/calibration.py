@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel, ConfigDict, Field
+
 Matrix = tuple[tuple[float, float], tuple[float, float]]
 
 
@@ -28,9 +30,10 @@ class Quantity(StrEnum):
         return "s" if self in (Quantity.T1, Quantity.T2_ECHO) else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
+class Band(BaseModel):
     """Where a quantity should be; an end that is None is open."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     low: float | None = None
     high: float | None = None
@@ -43,6 +46,40 @@ class Band:
         low = "" if self.low is None else f"{self.low:g}"
         high = "" if self.high is None else f"{self.high:g}"
         return f"{low}..{high}"
+
+
+class OnDrift(StrEnum):
+    """What happens to a QPU of which a quantity is out of its band."""
+
+    WARN = "warn"
+    HOLD = "hold"
+    """It is paused: jobs are accepted, and wait for an operator."""
+
+
+class CalibrationPlan(BaseModel):
+    """What is measured of a QPU, how often, and what should come out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    every_hours: float | None = Field(
+        default=24.0, gt=0, title="Every so many hours", description="Empty: only when asked to."
+    )
+    quantities: tuple[Quantity, ...] = Field(default=tuple(Quantity), title="Quantities")
+    shots: int = Field(default=1000, ge=100, title="Shots of each circuit")
+    longest_delay_seconds: float = Field(
+        default=2e-4, gt=0, le=0.01, description="Of T1 and T2: about twice what is expected."
+    )
+    bands: dict[Quantity, Band] = Field(
+        default_factory=dict[Quantity, Band],
+        description='Where each quantity should be, as {"t1": {"low": 2e-5}, '
+        '"gate": {"high": 0.001}}.',
+    )
+    on_drift: OnDrift = Field(
+        default=OnDrift.WARN, title="On drift", description="hold pauses the QPU."
+    )
+    patience_seconds: float = Field(
+        default=1800.0, gt=0, description="How long it may wait for users' jobs before it gives up."
+    )
 
 
 @dataclass(frozen=True, slots=True)

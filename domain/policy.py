@@ -12,6 +12,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from qpuflow.domain.principal import SYSTEM
+
 Seconds = Annotated[float, Field(ge=0)]
 
 
@@ -156,13 +158,16 @@ def _soonest(wait: Wait) -> tuple[bool, float]:
 
 
 def in_order(state: QpuState, now: datetime) -> list[Waiting]:
-    """A booker before all, then what an operator moved, then fairness between users, then age."""
+    """A booker before all, then what an operator moved, then fairness between users, then age.
+
+    Calibrations come last.
+    """
     bookers = {slot.project for slot in _active(state, now)}
 
-    def place(job: Waiting) -> tuple[bool, bool, float, int]:
+    def place(job: Waiting) -> tuple[bool, bool, bool, float, int]:
         stranger = job.project not in bookers
         usage = state.usage.get(job.user, 0.0) if stranger else 0.0
-        return (stranger, not job.is_first, usage, job.number)
+        return (stranger, not job.is_first, job.project == SYSTEM, usage, job.number)
 
     return sorted(state.waiting, key=place)
 
@@ -170,11 +175,12 @@ def in_order(state: QpuState, now: datetime) -> list[Waiting]:
 def _turn(state: QpuState, free: list[Waiting], now: datetime) -> Grant:
     """The first job and those that travel with it, as far as its user's turn goes.
 
-    A lent slot is lent for one job at a time, so that a booker waits for one at most.
+    A lent slot is lent for one job at a time, so that a booker waits for one at most; so is
+    everybody's time to a calibration.
     """
     first, rules = free[0], state.rules
     ends_at = now + _seconds(first.estimate_seconds)
-    if _is_lent(state, first, now):
+    if first.project == SYSTEM or _is_lent(state, first, now):
         return Grant((first,), ends_at)
     shared = any(job.user != first.user for job in free)
     limit = now + _seconds(rules.turn_max_seconds if shared else rules.turn_alone_seconds)
@@ -197,11 +203,16 @@ def obstacle(state: QpuState, job: Waiting, now: datetime) -> Wait | None:
     if job.deadline is not None and job.deadline < now:
         return Wait(f"Its latest start, {_clock(job.deadline)}, has passed")
     for slot in _active(state, now):
-        if slot.project != job.project and (why := _not_lent(state, slot, job, now)) is not None:
+        if not _may_use(slot, job) and (why := _not_lent(state, slot, job, now)) is not None:
             return why
     if now + _seconds(job.estimate_seconds) <= _must_end(state, job, now):
         return None
     return _too_long(state, job, now)
+
+
+def _may_use(slot: Slot, one: Waiting | Running) -> bool:
+    """It is theirs; or it is maintenance, and they are a calibration."""
+    return slot.project == one.project or (slot.project is None and one.project == SYSTEM)
 
 
 def _not_lent(state: QpuState, slot: Slot, job: Waiting, now: datetime) -> Wait | None:
@@ -252,7 +263,7 @@ def _booked_for(state: QpuState, project: str, now: datetime) -> Slot | None:
 
 def _must_end(state: QpuState, job: Waiting, now: datetime) -> datetime:
     """The next booking of others, less the guard; a booker may use their slot to its end."""
-    others = [s.starts_at for s in state.slots if s.starts_at > now and s.project != job.project]
+    others = [s.starts_at for s in state.slots if s.starts_at > now and not _may_use(s, job)]
     if not others:
         return datetime.max.replace(tzinfo=now.tzinfo)
     guard = 0.0 if _booked_for(state, job.project, now) else state.rules.guard_seconds
@@ -274,7 +285,7 @@ def _gap(state: QpuState, job: Waiting, now: datetime) -> datetime | None:
     needed = _seconds(job.estimate_seconds + state.rules.guard_seconds)
     start, horizon = now, now + timedelta(days=state.rules.horizon_days)
     for slot in sorted(state.slots, key=lambda slot: slot.starts_at):
-        if slot.project == job.project or slot.ends_at <= start:
+        if _may_use(slot, job) or slot.ends_at <= start:
             continue
         if slot.starts_at - start >= needed:
             return start
@@ -288,7 +299,7 @@ def must_stop(state: QpuState, one: Running, now: datetime) -> bool:
     Its estimate and the guard are its own, also where the booking was made after it had started.
     """
     over = one.ends_at + _seconds(state.rules.guard_seconds)
-    return now >= over and any(slot.project != one.project for slot in _active(state, now))
+    return now >= over and any(not _may_use(slot, one) for slot in _active(state, now))
 
 
 def _seconds(seconds: float) -> timedelta:

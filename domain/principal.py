@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from qpuflow.domain.errors import AccessDenied
 
+SYSTEM = "system"
+"""The project of qpuflow itself. Its jobs are calibrations."""
+
 
 class Role(StrEnum):
     USER = "user"
@@ -36,4 +39,4 @@ class Principal:
 
 def service(name: str) -> Principal:
     """The principal of one of qpuflow's own parts, such as the reaper."""
-    return Principal(name, "system", frozenset({Role.OPERATOR}), via=name)
+    return Principal(name, SYSTEM, frozenset({Role.OPERATOR}), via=name)

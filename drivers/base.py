@@ -139,6 +139,15 @@ class KeepingDriver(Driver, Protocol):
         ...
 
 
+@runtime_checkable
+class TelemetryDriver(Driver, Protocol):
+    """A driver whose QPU tells how its instruments are."""
+
+    async def telemetry(self) -> Mapping[str, float | None]:
+        """By channel, whose name ends with the unit; None for a sensor that cannot tell."""
+        ...
+
+
 class DriverFactory(Protocol):
     """What an entry point in ``qpuflow.drivers`` names: builds a driver from plain settings."""
 

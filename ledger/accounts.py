@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.errors import AccessDenied, NotFound
-from qpuflow.domain.principal import Principal, Role
+from qpuflow.domain.principal import SYSTEM, Principal, Role
 from qpuflow.ledger import allowances
 from qpuflow.ledger.schema import Member, Project, User
 
@@ -97,7 +97,7 @@ async def _add_member(
 ) -> None:
     await session.execute(insert(User).values(name=user).on_conflict_do_nothing())
     made = insert(Project).values(name=project).on_conflict_do_nothing().returning(Project.name)
-    if await session.scalar(made) is not None:
+    if await session.scalar(made) is not None and project != SYSTEM:
         await allowances.enter_first(session, project)
     await session.execute(
         insert(Member)

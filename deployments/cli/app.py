@@ -27,6 +27,7 @@ from qpuflow.deployments.cli import (
     racks,
     settling,
     stack,
+    watching,
 )
 from qpuflow.deployments.cli.context import State
 from qpuflow.domain.errors import QpuflowError
@@ -40,7 +41,7 @@ app = typer.Typer(
 )
 for group in (stack, jobs, qpus, bookings, controls, projects, quota, data, fake_clouds):
     group.add_to(app)
-for group in (cost, settling, racks):
+for group in (cost, settling, racks, watching):
     group.add_to(app)
 
 

@@ -106,13 +106,14 @@ def read_scope(cluster: Cluster, bins: Bins, shots: int) -> NDArray[np.complex12
 
 
 def temperatures(cluster: Cluster) -> Iterator[tuple[str, float | None]]:
-    """Of every module, in degrees Celsius; None where it cannot tell, as a dummy cannot."""
+    """Of every module, in degrees Celsius; None where it cannot tell. A dummy's are 0."""
     for slot, module in enumerate(cluster.modules, start=1):
         if not module.present():
             continue
-        for place in ("main", "fpga"):
+        for place in ("carrier", "fpga"):
+            read = getattr(cluster, f"get_current_{place}_temperature")
             try:
-                value: float | None = float(getattr(module, f"get_current_{place}_temperature")())
-            except (AttributeError, NotImplementedError, TypeError, ValueError):
+                value: float | None = float(read(slot))
+            except (NotImplementedError, RuntimeError, TypeError, ValueError):
                 value = None
             yield f"module{slot}_{place}_celsius", value

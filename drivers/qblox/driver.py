@@ -35,6 +35,7 @@ from qpuflow.drivers.qblox.link.messages import (
     Results,
     State,
     Status,
+    Telemetry,
     replies,
 )
 from qpuflow.drivers.qblox.link.settings import LinkSettings
@@ -158,6 +159,11 @@ class QbloxDriver:
         """What the daemon says of itself: what runs and waits, how busy it was."""
         report: Report = await self._ask(Health(), Report)
         return report.values
+
+    async def telemetry(self) -> Mapping[str, float | None]:
+        """Temperatures while nothing runs, and always how busy the rack is."""
+        report: Report = await self._ask(Telemetry(), Report)
+        return {name: value for name, value in report.values.items() if not isinstance(value, str)}
 
     async def close(self) -> None:
         if self._asker is not None:

@@ -20,6 +20,7 @@ from qpuflow.domain.policy import (
     decide,
     must_stop,
 )
+from qpuflow.domain.principal import SYSTEM
 
 NOON = datetime(2028, 2, 29, 12, tzinfo=UTC)
 
@@ -212,3 +213,29 @@ def test_everybody_is_told_when_their_job_starts() -> None:
 def test_however_many_wait_each_is_told() -> None:
     told = explain(QpuState(waiting=tuple(job(n, f"user-{n}") for n in range(300))), NOON)
     assert [wait.until for wait in told.values()] == [at(n) for n in range(300)]
+
+
+def calibration(number: int, seconds: float = 1.0) -> Waiting:
+    return replace(job(number, "calibrate", seconds), project=SYSTEM, batch=SYSTEM)
+
+
+def test_calibrations_come_after_everybody_and_one_at_a_time() -> None:
+    waiting = (calibration(1), calibration(2), job(3, seconds=2))
+    assert granted(QpuState(waiting=waiting, usage={"ann": 1e6})) == [3]
+    assert granted(QpuState(waiting=waiting[:2])) == [1]
+
+
+def test_calibrations_may_use_maintenance_and_nobody_else_may() -> None:
+    state = QpuState(slots=(slot(-10, 60, None),), waiting=(calibration(1), job(2)))
+    assert granted(state) == [1]
+    assert "maintenance" in waits(replace(state, waiting=(job(2),))).reason
+    assert granted(replace(state, slots=(slot(1, 60, None),), waiting=(calibration(1, 30),))) == [1]
+    assert not must_stop(state, Running(SYSTEM, at(-9)), at(0))
+
+
+def test_calibrations_use_a_booking_only_while_it_is_lent() -> None:
+    state = QpuState(slots=(slot(0, 600),), waiting=(calibration(1),))
+    assert "not yet idle" in waits(state, 1).reason
+    assert granted(state, 10) == [1]
+    assert granted(replace(state, waiting=(calibration(1), job(2))), 10) == [2]
+    assert must_stop(state, Running(SYSTEM, at(0)), at(10))

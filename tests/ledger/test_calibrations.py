@@ -67,7 +67,7 @@ def test_a_band_may_be_open_at_either_end() -> None:
     assert Band(low=1.0).holds(1.0)
     assert not Band(low=1.0).holds(0.9)
     assert Band(high=1.0).holds(-5.0)
-    assert not Band(0.0, 1.0).holds(1.1)
+    assert not Band(low=0.0, high=1.0).holds(1.1)
     assert Band().holds(7.0)
     assert str(Band(low=1e-5)) == "1e-05.."
 

@@ -227,7 +227,7 @@ def test_what_is_simulated_is_the_circuit(native: Translate) -> None:
     circuit.sx(2)
     circuit.cz(1, 2)
     circuit.y(0)
-    assert Operator(circuit_of(native(circuit))).equiv(Operator(circuit))
+    assert Operator(circuit_of(native(circuit), {})).equiv(Operator(circuit))
 
 
 def test_a_parameter_without_a_value_is_named(chip: DeviceFile) -> None:

@@ -104,7 +104,7 @@ class Rack:
             case messages.Health():
                 return messages.Report(values=self._health())
             case messages.Telemetry():
-                return messages.Report(values=await self._engine.telemetry())
+                return messages.Report(values=await self._telemetry())
             case messages.Reload():
                 return self._reload()
 
@@ -157,6 +157,12 @@ class Rack:
         self._journal.end(token, RemoteState.CANCELLED)
         await self._tell()
         return _state(self._journal.find(token))
+
+    async def _telemetry(self) -> dict[str, float | str | None]:
+        """Whoever reads sensors in the middle of a run would wait for its end."""
+        health = self._health()
+        known = {f"rack_{name}": health[name] for name in ("waiting", "busy_fraction")}
+        return known if self._running else known | await self._engine.telemetry()
 
     def _health(self) -> dict[str, float | str | None]:
         up = time.monotonic() - self._started

@@ -36,6 +36,7 @@ class Signals:
 
     def __init__(self, dummy: DummyChip, chip: DeviceFile, cluster: Cluster) -> None:
         self._clouds = [dummy.clouds[name] for name in chip.names]
+        self._relaxation = dummy.relaxation_of(chip.names)
         self._chip = chip
         self._cluster = cluster
 
@@ -60,7 +61,9 @@ class Signals:
 
         shots = schedule.upload.repetitions
         for bins in scopes:
-            seen = trace(schedule, bins, self._clouds, self._chip, seeds[0])
+            seen = trace(
+                schedule, bins, self._clouds, self._chip, seeds[0], relaxation=self._relaxation
+            )
             samples = list(zip(seen.real.tolist(), seen.imag.tolist(), strict=True))
             data = DummyScopeAcquisitionData(samples, (False, False), (shots, shots))
             # The module's own method does not know its slot, and the sequencer does not matter.
@@ -78,9 +81,10 @@ class Signals:
         import numpy as np
 
         parts: defaultdict[int, list[NDArray[np.complex128]]] = defaultdict(list)
-        for program, seed in zip(upload.programs, seeds, strict=True):
-            random = np.random.default_rng(seed)
-            states = simulate(program, upload.repetitions, int(random.integers(2**31)))
+        for program, own in zip(upload.programs, seeds, strict=True):
+            random = np.random.default_rng(own)
+            seed = int(random.integers(2**31))
+            states = simulate(program, upload.repetitions, seed, self._relaxation)
             for qubit, excited in states.items():
                 parts[qubit].append(_scattered(self._clouds[qubit], excited, random))
         return {qubit: np.concatenate(those, axis=1) for qubit, those in parts.items()}

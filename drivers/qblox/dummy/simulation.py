@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from math import radians
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from qpuflow.drivers.qblox.dummy.chip import Relaxation
 from qpuflow.drivers.qblox.programs import (
     Acquire,
     Conditional,
@@ -15,6 +18,7 @@ from qpuflow.drivers.qblox.programs import (
     Relax,
     Turn,
 )
+from qpuflow.drivers.qblox.programs.native import qubits_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,15 +29,18 @@ States = dict[int, "NDArray[np.bool_]"]
 """By qubit: whether it was excited, with the shape (shot, acquisition)."""
 
 
-def simulate(program: NativeProgram, shots: int, seed: int) -> States:
+def simulate(
+    program: NativeProgram, shots: int, seed: int, relaxation: Mapping[int, Relaxation]
+) -> States:
     import numpy as np
     from qiskit_aer import AerSimulator
 
     acquisitions = program.acquisitions
     if not acquisitions:
         return {}
-    circuit = circuit_of(program)
-    simulator = AerSimulator(method="statevector", max_parallel_threads=1)
+    circuit = circuit_of(program, relaxation)
+    method = "density_matrix" if relaxation else "statevector"
+    simulator = AerSimulator(method=method, max_parallel_threads=1)
     result = simulator.run(circuit, shots=shots, memory=True, seed_simulator=seed).result()
     memory = [int(shot, 16) for shot in result.data(0)["memory"]]
     width = (len(acquisitions) + 7) // 8
@@ -46,14 +53,21 @@ def simulate(program: NativeProgram, shots: int, seed: int) -> States:
     }
 
 
-def circuit_of(program: NativeProgram) -> QuantumCircuit:
+def circuit_of(program: NativeProgram, relaxation: Mapping[int, Relaxation]) -> QuantumCircuit:
     """Classical bit i is acquisition i of the program, in order of time."""
     from qiskit import QuantumCircuit
 
     circuit = QuantumCircuit(max(program.qubits, default=0) + 1, len(program.acquisitions))
     latest: dict[int, int] = {}
     taken = 0
+    clock = dict.fromkeys(relaxation, 0)
     for timed in program.operations:
+        for qubit in qubits_of(timed.operation):
+            if (passed := timed.start_ns - clock.get(qubit, timed.start_ns)) > 0:
+                times = relaxation[qubit]
+                forgotten = _forgotten(times.t1_seconds, times.t2_seconds, passed)
+                circuit.append(forgotten, [qubit])
+                clock[qubit] = timed.start_ns
         match timed.operation:
             case Acquire(qubit=qubit):
                 circuit.measure(qubit, taken)
@@ -66,6 +80,16 @@ def circuit_of(program: NativeProgram) -> QuantumCircuit:
             case operation:
                 _apply(circuit, operation)
     return circuit
+
+
+@lru_cache(maxsize=1024)
+def _forgotten(t1_seconds: float, t2_seconds: float, passed_ns: int) -> Any:
+    """What becomes of a qubit in so long."""
+    from qiskit.quantum_info import SuperOp
+    from qiskit_aer.noise import thermal_relaxation_error
+
+    error = thermal_relaxation_error(t1_seconds, t2_seconds, passed_ns * 1e-9)
+    return SuperOp(error).to_instruction()
 
 
 def _apply(circuit: QuantumCircuit, operation: Operation) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from qpuflow.drivers.qblox.cluster import MOST_SAMPLES
 from qpuflow.drivers.qblox.config import DeviceFile
 from qpuflow.drivers.qblox.config.values import nanoseconds
-from qpuflow.drivers.qblox.dummy.chip import Cloud
+from qpuflow.drivers.qblox.dummy.chip import Cloud, Relaxation
 from qpuflow.drivers.qblox.dummy.simulation import simulate
 from qpuflow.drivers.qblox.executors.base import Bins, Schedule
 from qpuflow.drivers.qblox.programs import Acquire, NativeProgram
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 
 def trace(
-    schedule: Schedule, scope: Bins, clouds: Sequence[Cloud], chip: DeviceFile, seed: int
+    schedule: Schedule,
+    scope: Bins,
+    clouds: Sequence[Cloud],
+    chip: DeviceFile,
+    seed: int,
+    *,
+    relaxation: Mapping[int, Relaxation],
 ) -> NDArray[np.complex128]:
     """The input of a module while one of its sequencers acquires; the mean of all repetitions.
 
@@ -31,7 +37,7 @@ def trace(
     (program,) = schedule.upload.programs
     shots = schedule.upload.repetitions
     random = np.random.default_rng(seed)
-    states = simulate(program, shots, int(random.integers(2**31)))
+    states = simulate(program, shots, int(random.integers(2**31)), relaxation)
     readouts = [qubit.readout for qubit in chip.qubits.values()]
     begin = _start_ns(program, scope.qubit) + nanoseconds(readouts[scope.qubit].delay_seconds)
     clock = begin + np.arange(min(scope.integration_ns, MOST_SAMPLES))

@@ -30,9 +30,9 @@ down: $(STAMPS)/run  ## stop it
 test: $(STAMPS)/dev  ## all tests
 	$(BIN)/python -m pytest $(ARGS)
 
-chaos: $(STAMPS)/dev  ## hostile weather over the fake clouds; RUNS=250 SEED=n
+chaos: $(STAMPS)/dev  ## hostile weather and kill -9 over the fake clouds; RUNS=500 SEED=n
 	@seed=$${SEED:-$$RANDOM}; echo "seed $$seed"; QPUFLOW_CHAOS_SEED=$$seed \
-		QPUFLOW_CHAOS_RUNS=$${RUNS:-250} $(BIN)/python -m pytest tests/tasks/test_chaos.py $(ARGS)
+		QPUFLOW_CHAOS_RUNS=$${RUNS:-500} $(BIN)/python -m pytest tests/tasks/test_chaos.py $(ARGS)
 
 lint: $(STAMPS)/dev  ## style, format, layers
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from typing import Any
 from prefect.blocks.abstract import CredentialsBlock
 from pydantic import Field, SecretStr
 
+from qpuflow.blocks.expiry import ExpiresAt
 from qpuflow.blocks.qpu import DOCUMENTATION, QpuBlock
 from qpuflow.drivers.base import Driver
 from qpuflow.drivers.braket.settings import BraketSettings
@@ -34,6 +35,8 @@ class BraketCredentials(CredentialsBlock):
         description="In the AWS configuration of the worker's machine: for roles and single "
         "sign-on, which renew their keys themselves.",
     )
+
+    expires_at: ExpiresAt = None
 
     def get_client(self, *_: Any, **__: Any) -> dict[str, str]:
         """The secrets in clear, for the driver only."""

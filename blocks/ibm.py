@@ -7,6 +7,7 @@ from typing import Any
 from prefect.blocks.abstract import CredentialsBlock
 from pydantic import Field, SecretStr
 
+from qpuflow.blocks.expiry import ExpiresAt
 from qpuflow.blocks.qpu import DOCUMENTATION, QpuBlock
 from qpuflow.drivers.base import Driver
 from qpuflow.drivers.ibm.settings import IbmSettings
@@ -21,6 +22,8 @@ class IbmCredentials(CredentialsBlock):
     _description = "An API key of IBM Cloud, as the IBM Quantum Platform gives it."
 
     token: SecretStr = Field(title="API key")
+
+    expires_at: ExpiresAt = None
 
     def get_client(self, *_: Any, **__: Any) -> dict[str, str]:
         """The secret in clear, for the driver only."""

@@ -8,6 +8,7 @@ from prefect.blocks.abstract import CredentialsBlock
 from prefect.types import SecretDict
 from pydantic import Field, SecretStr
 
+from qpuflow.blocks.expiry import ExpiresAt
 from qpuflow.blocks.qpu import DOCUMENTATION, QpuBlock
 from qpuflow.drivers.base import Driver
 
@@ -26,6 +27,8 @@ class QpuCredentials(CredentialsBlock):
         title="More secrets",
         description="Further values by name, as the driver's documentation asks for.",
     )
+
+    expires_at: ExpiresAt = None
 
     def get_client(self, *_: Any, **__: Any) -> dict[str, str]:
         """The secrets in clear, for the driver only."""

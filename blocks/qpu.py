@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from prefect.blocks.core import Block
@@ -29,6 +30,11 @@ class QpuBlock(Block):
         title="Lanes",
         description="How many jobs may run at once: 1 for hardware, more for simulators.",
     )
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When its credentials end, if it has some that do."""
+        return getattr(getattr(self, "credentials", None), "expires_at", None)
 
     def driver(self, name: str) -> Driver:
         """The driver for this QPU; cheap, connects at first use."""

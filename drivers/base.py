@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from qpuflow.domain.device import Device
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.executable import Executable
+from qpuflow.domain.vendor_calendar import VendorCalendar
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -145,6 +147,15 @@ class TelemetryDriver(Driver, Protocol):
 
     async def telemetry(self) -> Mapping[str, float | None]:
         """By channel, whose name ends with the unit; None for a sensor that cannot tell."""
+        ...
+
+
+@runtime_checkable
+class CalendarDriver(Driver, Protocol):
+    """A driver whose vendor says when the device is whose, or works at all."""
+
+    async def vendor_calendar(self, now: datetime) -> VendorCalendar:
+        """From now on, for some weeks."""
         ...
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from qpuflow.domain.errors import QpuflowError, Refused, Unavailable
+from qpuflow.drivers.veil import Veil
 from qpuflow.drivers.verdicts import Verdict, error_of
 
 V = Verdict
@@ -34,6 +35,9 @@ BY_STATUS: Mapping[int, Verdict] = {
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 """Seconds. Results of some MB take several; a host that is there accepts at once."""
 
+MOST_LETTERS = 500
+"""Of the vendor's words."""
+
 Words = Callable[[httpx.Response], str]
 """The vendor's own words in an answer that is an error."""
 
@@ -45,26 +49,28 @@ async def answer(
     *,
     where: str,
     words: Words,
+    veil: Veil,
     submitting: bool = False,
     verdicts: Mapping[int, Verdict] = BY_STATUS,
     **arguments: Any,
 ) -> httpx.Response:
-    """Asked once. Raises `qpuflow.domain.errors` only."""
+    """Asked once. Raises `qpuflow.domain.errors` only, whose messages are veiled."""
     try:
         response = await client.request(method, url, **arguments)
     except httpx.HTTPError as error:
         verdict = V.REFUSED if isinstance(error, NEVER_SENT) else V.UNKNOWN
-        what = f"No answer to {method} {httpx.URL(url).path}: {error!r}"
+        what = veil(f"No answer to {method} {httpx.URL(url).path}: {error!r}")
         raise error_of(verdict, what, where=where, submitting=submitting) from error
     if response.is_success:
         return response
-    raise _error(response, where, words, verdicts, submitting=submitting)
+    told = veil(words(response))[:MOST_LETTERS]  # in this order: half a secret is one, too
+    raise _error(response, where, told, verdicts, submitting=submitting)
 
 
 def _error(
     response: httpx.Response,
     where: str,
-    words: Words,
+    told: str,
     verdicts: Mapping[int, Verdict],
     *,
     submitting: bool,
@@ -73,7 +79,7 @@ def _error(
     verdict = verdicts.get(status, V.REJECTED if 400 <= status < 500 else V.UNKNOWN)
     return error_of(
         verdict,
-        f"HTTP {status}: {words(response)}",
+        f"HTTP {status}: {told}",
         where=where,
         submitting=submitting,
         remedy="Check the credentials of its block." if verdict is V.DENIED else None,

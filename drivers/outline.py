@@ -59,6 +59,8 @@ class Manifest(BaseModel):
     shots: int
     outlines: list[Outline]
     parts: list[Part]
+    reservation: str | None = None
+    """The vendor's id of the reserved time in which it was handed over."""
 
     def parts_of(self, program: int) -> Sequence[int]:
         return [index for index, part in enumerate(self.parts) if part.program == program]

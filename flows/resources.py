@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +36,7 @@ class _Kept:
 
     driver: Driver
     content: str
+    expires_at: datetime | None
     looked_at: float
 
 
@@ -101,9 +103,14 @@ class Resources:
         known = self._drivers.get(qpu.name)
         if known is None or known.content != content:
             self._retired += [known.driver] if known is not None else []
-            known = _Kept(block.driver(qpu.name), content, 0.0)
+            known = _Kept(block.driver(qpu.name), content, block.expires_at, 0.0)
         self._drivers[qpu.name] = replace(known, looked_at=time.monotonic())
         return known.driver
+
+    def credentials_expire_at(self, qpu: str) -> datetime | None:
+        """Of a QPU whose `driver` was asked for; None if they do not, as far as anybody knows."""
+        known = self._drivers.get(qpu)
+        return known.expires_at if known else None
 
     async def close(self) -> None:
         self.compilers.close()

@@ -35,6 +35,8 @@ class Watcher:
         self._shared = shared
         self._qpu = qpu
         self._followed: dict[UUID, asyncio.Task[None]] = {}
+        self._by: Driver | None = None
+        """With which all of them are followed."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -52,6 +54,7 @@ class Watcher:
                 task.cancel()
 
     async def _look(self) -> None:
+        await self._follow_anew_if_changed()
         async with self._shared.ledger.begin() as session:
             found = {one.carrier_id: one for one in await asleep.sleepers(session, self._qpu)}
             new = [one for one in found.values() if not self._follows(one.carrier_id)]
@@ -63,11 +66,20 @@ class Watcher:
                 await self._wake(sleeper)
         # One that waits for nothing but an operator's answer is left asleep.
         new = [one for one in new if tickets[one.batch_id] or not one.is_unapproved]
-        driver = await self._driver() if new else None
+        driver = self._by = await self._driver() if new else self._by
         for sleeper in new:
             if driver is not None and not sleeper.is_wanted:
                 follow = self._follow(sleeper, tickets[sleeper.batch_id], driver)
                 self._followed[sleeper.carrier_id] = asyncio.create_task(follow)
+
+    async def _follow_anew_if_changed(self) -> None:
+        """A watch of a driver whose block was changed has credentials that may be gone."""
+        if not self._followed or await self._driver() is self._by:
+            return
+        _log.info("The block of %s has changed: its waits go on with the new one", self._qpu)
+        for task in self._followed.values():
+            task.cancel()
+        self._followed.clear()
 
     def _follows(self, carrier_id: UUID) -> bool:
         task = self._followed.get(carrier_id)

@@ -29,6 +29,7 @@ from qpuflow.domain.policy import (
     decide,
     must_stop,
 )
+from qpuflow.domain.vendor_calendar import PREFIX
 from qpuflow.ledger import carriers, leases
 from qpuflow.ledger.schema import BookingRow, Carrier, CarrierState, JobRow, Lease, Qpu
 
@@ -187,6 +188,7 @@ _SLOTS = select(BookingRow.starts_at, BookingRow.ends_at, BookingRow.project).wh
     BookingRow.state == BookingState.ACTIVE.value,
     BookingRow.ends_at > bindparam("now"),
     BookingRow.starts_at < bindparam("end"),
+    ~BookingRow.source.startswith(PREFIX),
 )
 
 

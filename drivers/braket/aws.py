@@ -15,6 +15,7 @@ import stamina
 from qpuflow.domain.errors import NotFound, Refused, Unavailable
 from qpuflow.drivers.braket.errors import classified
 from qpuflow.drivers.braket.settings import BraketSettings
+from qpuflow.drivers.veil import Veil
 from qpuflow.drivers.waiting import RateLimit
 
 READ_ATTEMPTS = 5
@@ -34,6 +35,7 @@ class Aws:
         self._name = name
         self._settings = settings
         self._secrets = dict(secrets)
+        self._veil = Veil(secret for key, secret in secrets.items() if key != "profile")
         self._importing = threading.Lock()
         self.creations = RateLimit(*CREATIONS)
         self.others = RateLimit(*OTHERS)
@@ -111,7 +113,7 @@ class Aws:
         try:
             return await asyncio.to_thread(call)
         except (BotoCoreError, ClientError) as error:
-            raise classified(error, self._name, submitting=submitting) from error
+            raise classified(error, self._name, self._veil, submitting=submitting) from None
 
     @property
     def _clients(self) -> Mapping[str, Any]:

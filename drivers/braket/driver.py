@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from qpuflow.domain.device import Device
@@ -13,8 +13,10 @@ from qpuflow.domain.errors import Conflict, InputError, PartlyAccepted, Refused,
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.executable import Executable
 from qpuflow.domain.limits import check_limits
+from qpuflow.domain.vendor_calendar import VendorCalendar
 from qpuflow.drivers.base import Outcome, RemoteState, RemoteStatus, Ticket, Usage
 from qpuflow.drivers.braket.aws import Aws, as_action
+from qpuflow.drivers.braket.calendar import events, reserved_now
 from qpuflow.drivers.braket.capabilities import CloudDevice
 from qpuflow.drivers.braket.openqasm import Written, circuits_of, write
 from qpuflow.drivers.braket.results import TaskResult, read
@@ -70,7 +72,8 @@ class CloudBraketDriver:
         device = await self._cloud_device()
         programs = await asyncio.to_thread(_written, executables)
         self._check(device, executables, programs, shots)
-        manifest = _manifest(executables, programs, shots, token)
+        reserved = reserved_now(self._settings.reservations, datetime.now(UTC))
+        manifest = _manifest(executables, programs, shots, token, reserved)
         await self._aws.put(self._key(token), manifest.model_dump_json().encode())
         return await self._complete(manifest, {}, first=True)
 
@@ -134,6 +137,7 @@ class CloudBraketDriver:
             f"{self._folder(token)}/{index}",
             action=as_action(manifest.parts[index].source),
             tags={TOKEN_TAG: token, PART_TAG: str(index)},
+            **_associated(manifest.reservation),
         )
 
     async def find(self, token: str) -> Ticket | None:
@@ -259,6 +263,10 @@ class CloudBraketDriver:
     async def calibration(self) -> Mapping[str, Any]:
         return (await self._cloud_device()).calibration()
 
+    async def vendor_calendar(self, now: datetime) -> VendorCalendar:
+        service = (await self._cloud_device()).capabilities["service"]
+        return VendorCalendar("braket", events(service, self._settings.reservations, now))
+
     async def close(self) -> None:
         return None
 
@@ -268,7 +276,11 @@ def _written(executables: Sequence[Executable]) -> list[Written]:
 
 
 def _manifest(
-    executables: Sequence[Executable], programs: Sequence[Written], shots: int, token: str
+    executables: Sequence[Executable],
+    programs: Sequence[Written],
+    shots: int,
+    token: str,
+    reservation: str | None,
 ) -> Manifest:
     places = [(p, i) for p, one in enumerate(executables) for i in range(len(one.points))]
     parts = [
@@ -276,7 +288,15 @@ def _manifest(
         for (program, point), one in zip(places, programs, strict=True)
     ]
     outlines = [Outline.of(executable) for executable in executables]
-    return Manifest(token=token, shots=shots, outlines=outlines, parts=parts)
+    return Manifest(
+        token=token, shots=shots, outlines=outlines, parts=parts, reservation=reservation
+    )
+
+
+def _associated(reservation: str | None) -> dict[str, Any]:
+    if reservation is None:
+        return {}
+    return {"associations": [{"arn": reservation, "type": "RESERVATION_TIME_WINDOW_ARN"}]}
 
 
 def _ticket(token: str, created: Mapping[int, str]) -> Ticket:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qpuflow.domain.errors import QpuflowError
+from qpuflow.drivers.veil import Veil
 from qpuflow.drivers.verdicts import Verdict, error_of
 
 V = Verdict
@@ -58,13 +59,19 @@ CREDENTIALS = (
 )
 
 
-def classified(error: Exception, where: str, *, submitting: bool = False) -> QpuflowError:
-    """To be raised from `error`, a botocore exception. In Amazon's own words."""
+def classified(
+    error: Exception, where: str, veil: Veil, *, submitting: bool = False
+) -> QpuflowError:
+    """What a botocore exception means, in Amazon's own words.
+
+    Not to be raised from it: of a wrong signature Amazon repeats the request, session token and
+    all, and a traceback shows the words of every cause.
+    """
     response: Mapping[str, Any] = getattr(error, "response", None) or {}
     verdict = verdict_of(error)
     return error_of(
         verdict,
-        str(error),
+        veil(str(error)),
         where=where,
         submitting=submitting,
         remedy=CREDENTIALS if verdict is V.DENIED else None,

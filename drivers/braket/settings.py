@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
 LOCAL = ("local:braket_sv", "local:braket_dm")
 
 REGION_OF_SIMULATORS = "us-east-1"
+
+
+class Reservation(BaseModel, frozen=True, extra="forbid"):
+    """Time on a device that Amazon has reserved for the account (Braket Direct)."""
+
+    arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:braket:.+:reservation/.+$")] = Field(
+        title="ARN", description="As the Braket console shows it."
+    )
+    starts_at: AwareDatetime = Field(title="Starts at")
+    ends_at: AwareDatetime = Field(title="Ends at")
+
+    @model_validator(mode="after")
+    def _forwards(self) -> Reservation:
+        if self.ends_at <= self.starts_at:
+            raise ValueError("a reservation ends after it starts")
+        return self
 
 
 class BraketSettings(BaseModel, frozen=True, extra="forbid"):
@@ -65,6 +81,11 @@ class BraketSettings(BaseModel, frozen=True, extra="forbid"):
     )
     poll_seconds: Annotated[float, Field(gt=0)] = Field(
         default=0.5, title="First pause", description="Between two looks at a task; it grows."
+    )
+    reservations: tuple[Reservation, ...] = Field(
+        default=(),
+        title="Reservations",
+        description="Shown among the bookings. Tasks created in one of them run under it.",
     )
     lanes: Annotated[int, Field(ge=1, le=256)] = Field(
         default=2, title="Lanes", description="How many jobs a local simulator runs at once."

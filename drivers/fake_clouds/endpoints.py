@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from qpuflow.drivers.fake_clouds.serving import break_off
@@ -20,7 +20,7 @@ Refusal = Callable[[Fault], Response]
 """The vendor's own words for a fault that the transport knows."""
 
 _F = Fault
-READ = (_F.SLOW, _F.THROTTLED, _F.BROKEN_BEFORE, _F.REPLY_LOST, _F.TOKEN_EXPIRED)
+READ = (_F.SLOW, _F.THROTTLED, _F.BROKEN_BEFORE, _F.REPLY_LOST, _F.TOKEN_EXPIRED, _F.ECHOED)
 WRITE = (*READ, _F.BROKEN_AFTER, _F.DELIVERED_TWICE)
 RESULT = (*READ, _F.TRUNCATED)
 REFUSED = (_F.THROTTLED, _F.BROKEN_BEFORE, _F.TOKEN_EXPIRED)
@@ -54,6 +54,8 @@ class Endpoints:
         await request.body()  # read once, kept for whoever asks again
         fault = self._weather.strikes(operation, faults)
         request.state.fault = fault
+        if fault is _F.ECHOED:
+            return await _echo(request)
         if fault is not None and fault in REFUSED:
             return self._refused(fault)
         if fault is _F.SLOW:
@@ -74,6 +76,13 @@ class Endpoints:
         if fault is _F.THROTTLED:
             response.headers["Retry-After"] = f"{self._weather.retry_after_seconds:g}"
         return response
+
+
+async def _echo(request: Request) -> Response:
+    """As a proxy's page for debugging."""
+    headers = "\n".join(f"{name}: {value}" for name, value in request.headers.items())
+    body = (await request.body()).decode(errors="replace")
+    return PlainTextResponse(f"Bad gateway\n{headers}\n\n{body}", 502)
 
 
 def _half(response: Response) -> Response:

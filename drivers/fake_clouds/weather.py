@@ -17,6 +17,8 @@ class Fault(StrEnum):
     """5xx; nothing is done."""
     BROKEN_AFTER = "broken_after"
     """5xx; it is done."""
+    ECHOED = "echoed"
+    """5xx with a page that repeats the request, credentials and all; nothing is done."""
     REPLY_LOST = "reply_lost"
     """It is done, and the connection breaks without a word."""
     DELIVERED_TWICE = "delivered_twice"

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from qpuflow.domain.device import Device
@@ -14,11 +15,13 @@ from qpuflow.domain.errors import InputError, Unavailable
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.executable import Executable
 from qpuflow.domain.limits import check_limits
+from qpuflow.domain.vendor_calendar import VendorCalendar
 from qpuflow.drivers.base import Outcome, RemoteState, RemoteStatus, Ticket, Usage
 from qpuflow.drivers.forked import ForkedPool
 from qpuflow.drivers.ibm.backends import BackendFacts
 from qpuflow.drivers.ibm.pubs import PRELOAD, Sampled, decoded, encoded
 from qpuflow.drivers.ibm.runtime import Runtime
+from qpuflow.drivers.ibm.sessions import events_of
 from qpuflow.drivers.ibm.settings import IbmSettings
 from qpuflow.drivers.waiting import Pace, Polling, forward, polled
 
@@ -163,6 +166,14 @@ class CloudIbmDriver:
 
     async def calibration(self) -> Mapping[str, Any]:
         return (await self._known()).properties
+
+    async def vendor_calendar(self, now: datetime) -> VendorCalendar:
+        """The time of the session, if jobs run in one."""
+        session_id = self._settings.session_id
+        if session_id is None:
+            return VendorCalendar("ibm", ())
+        told = (await self._runtime.read(f"/sessions/{session_id}")).json()
+        return VendorCalendar("ibm", events_of(told, now))
 
     async def close(self) -> None:
         self._pool.close()

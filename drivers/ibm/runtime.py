@@ -6,6 +6,7 @@ was lost is submitted twice.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ import stamina
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
 from qpuflow.drivers import http
 from qpuflow.drivers.ibm.settings import IbmSettings
+from qpuflow.drivers.veil import Veil
 from qpuflow.drivers.verdicts import Verdict
 from qpuflow.drivers.waiting import RateLimit
 
@@ -48,6 +50,7 @@ class Runtime:
         self._name = name
         self._settings = settings
         self._key = secrets["token"]
+        self._veil = Veil([self._key])
         self._client = httpx.AsyncClient(timeout=http.TIMEOUT)
         self._bearer, self._expires = "", float("-inf")
         self._submissions = RateLimit(settings.submissions_per_minute / 60, burst=5)
@@ -58,10 +61,12 @@ class Runtime:
         """The job's id. Called once: what became of it after an error is for `find` to say."""
         await self._submissions.turn()
         limit = self._settings.max_execution_seconds
-        cost = f', "cost": {limit}' if limit else ""
+        more = f', "cost": {limit}' if limit else ""
+        if self._settings.session_id is not None:
+            more += f', "session_id": {json.dumps(self._settings.session_id)}'
         body = (
             f'{{"program_id": "sampler", "backend": "{self._settings.backend}", '
-            f'"tags": ["{tag}"]{cost}, "params": {params}}}'
+            f'"tags": ["{tag}"]{more}, "params": {params}}}'
         )
         answer = await self._once(
             "POST",
@@ -109,6 +114,7 @@ class Runtime:
                 f"{self._settings.url}{path}",
                 where=self._name,
                 words=_words,
+                veil=self._veil,
                 submitting=submitting,
                 headers=headers,
                 **arguments,
@@ -138,6 +144,7 @@ class Runtime:
                 f"{self._settings.iam_url}/identity/token",
                 where=self._name,
                 words=_words,
+                veil=self._veil,
                 verdicts=verdicts,
                 data={"grant_type": GRANT, "apikey": self._key},
             )
@@ -145,6 +152,7 @@ class Runtime:
             raise http.not_sent(error, submitting=submitting) from error
         token = response.json()
         self._bearer, self._expires = token["access_token"], float(token["expiration"])
+        self._veil.add(self._bearer)
 
 
 def _words(response: httpx.Response) -> str:
@@ -152,7 +160,7 @@ def _words(response: httpx.Response) -> str:
     try:
         told = response.json()
     except ValueError:
-        return response.text[:500] or response.reason_phrase
+        return response.text or response.reason_phrase
     errors = told.get("errors") or [{"message": told.get("errorMessage", str(told))}]
     return "; ".join(_sentence(error) for error in errors)
 

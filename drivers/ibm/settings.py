@@ -28,6 +28,12 @@ class IbmSettings(BaseModel, frozen=True, extra="forbid"):
         description="https://eu-de.quantum.cloud.ibm.com/api/v1 for instances in Europe.",
     )
     iam_url: str = Field(default="https://iam.cloud.ibm.com", title="Identity service")
+    session_id: str | None = Field(
+        default=None,
+        title="Session",
+        description="Of a session that was opened elsewhere: jobs run in it, and its time is shown "
+        "among the bookings. Empty: each job queues by itself.",
+    )
     max_execution_seconds: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
         title="Longest execution",

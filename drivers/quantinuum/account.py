@@ -17,6 +17,7 @@ from qpuflow.domain.errors import InputError, OperatorNeeded, Unavailable
 from qpuflow.drivers import http
 from qpuflow.drivers.quantinuum.settings import QuantinuumSettings
 from qpuflow.drivers.quantinuum.tokens import EncryptedTokens, MemoryTokens, TokenStore
+from qpuflow.drivers.veil import Veil
 from qpuflow.drivers.verdicts import Verdict
 
 EARLIER_SECONDS = 60.0
@@ -43,6 +44,7 @@ class Account:
                 where=name,
                 remedy="Put them into the block's credentials.",
             )
+        self.veil = Veil(secret for key, secret in secrets.items() if key != "user")
         self._name, self._url, self._client = name, f"{settings.url}login", client
         self._mfa_secret = secrets.get("mfa_secret")
         self._store = _store(settings, self._user, self._password)
@@ -82,7 +84,9 @@ class Account:
         """The one that is kept, which another process may have renewed; else the block's."""
         kept = await asyncio.to_thread(self._store.load)
         good = (one for one in (kept, self._given) if one and one not in self._refused)
-        return next(good, None)
+        found = next(good, None)
+        self.veil.add(found)
+        return found
 
     async def _log_in_fully(self) -> None:
         body = {"email": self._user, "password": self._password}
@@ -108,6 +112,7 @@ class Account:
                 self._url,
                 where=self._name,
                 words=words,
+                veil=self.veil,
                 verdicts=LOGIN_VERDICTS,
                 content=json.dumps(body),
             )
@@ -116,6 +121,8 @@ class Account:
             raise Unavailable(error.what, where=self._name, remedy=error.remedy) from error
         tokens = answer.json()
         self._token = tokens["id-token"]
+        for token in (self._token, tokens["refresh-token"]):
+            self.veil.add(token)
         self._expires = expiry(self._token)
         await asyncio.to_thread(self._store.save, tokens["refresh-token"])
 
@@ -147,7 +154,7 @@ def words(response: httpx.Response) -> str:
         error = told["error"]
         return f"{error.get('text', '')} (code {error['code']})".strip()
     except (ValueError, KeyError, TypeError, AttributeError):
-        return response.text[:500] or response.reason_phrase
+        return response.text or response.reason_phrase
 
 
 def _store(settings: QuantinuumSettings, user: str, password: str) -> TokenStore:

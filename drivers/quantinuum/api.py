@@ -99,6 +99,7 @@ class Api:
                 url,
                 where=self._name,
                 words=words,
+                veil=self._account.veil,
                 submitting=submitting,
                 headers={"Authorization": token},
                 **arguments,

@@ -25,11 +25,13 @@ from qpuflow.domain.errors import (
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.executable import Executable
 from qpuflow.domain.limits import check_limits
+from qpuflow.domain.vendor_calendar import AHEAD, VendorCalendar
 from qpuflow.drivers import http
 from qpuflow.drivers.base import Outcome, RemoteStatus, Ticket, Usage
 from qpuflow.drivers.forked import ForkedPool
 from qpuflow.drivers.outline import Outline
 from qpuflow.drivers.quantinuum.api import Api
+from qpuflow.drivers.quantinuum.calendar import events_of
 from qpuflow.drivers.quantinuum.credits import UNIT, cost
 from qpuflow.drivers.quantinuum.emulation import OPENQASM
 from qpuflow.drivers.quantinuum.machines import device_of
@@ -278,6 +280,11 @@ class CloudQuantinuumDriver:
 
     async def calibration(self) -> Mapping[str, Any]:
         return (await self._known()).get("noise_specs", {})
+
+    async def vendor_calendar(self, now: datetime) -> VendorCalendar:
+        days = (f"{day:%Y-%m-%d}" for day in (now, now + AHEAD))
+        told = await self._api.calendar(*days)
+        return VendorCalendar("quantinuum", events_of(told, self._settings.machine))
 
     async def close(self) -> None:
         self._pool.close()

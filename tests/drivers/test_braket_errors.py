@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from qpuflow.domain.errors import InputError, NotFound, OutcomeUnknown, Refused, Unavailable
 from qpuflow.drivers.braket.errors import classified
+from qpuflow.drivers.veil import Veil
 
 URL = {"endpoint_url": "http://127.0.0.1:1"}
 
@@ -47,7 +48,7 @@ def answer(code: str, status: int, **headers: str) -> ClientError:
 def test_a_submission_that_failed_was_accepted_or_not_or_nobody_knows(
     error: Exception, kind: type[Exception]
 ) -> None:
-    assert type(classified(error, "braket", submitting=True)) is kind
+    assert type(classified(error, "braket", Veil(), submitting=True)) is kind
 
 
 @pytest.mark.parametrize(
@@ -62,11 +63,11 @@ def test_a_submission_that_failed_was_accepted_or_not_or_nobody_knows(
     ids=str,
 )
 def test_a_question_that_failed_may_be_asked_again(error: Exception, kind: type[Exception]) -> None:
-    assert type(classified(error, "braket")) is kind
+    assert type(classified(error, "braket", Veil())) is kind
 
 
 def test_amazons_own_words_and_its_pause_are_passed_on() -> None:
-    told = classified(answer("ThrottlingException", 429, **{"retry-after": "7"}), "my-qpu")
+    told = classified(answer("ThrottlingException", 429, **{"retry-after": "7"}), "my-qpu", Veil())
     assert isinstance(told, Unavailable)
     assert told.retry_after_seconds == 7
     assert "so it is" in str(told)
@@ -74,5 +75,5 @@ def test_amazons_own_words_and_its_pause_are_passed_on() -> None:
 
 
 def test_missing_rights_name_what_to_look_at() -> None:
-    told = classified(answer("AccessDeniedException", 403), "my-qpu", submitting=True)
+    told = classified(answer("AccessDeniedException", 403), "my-qpu", Veil(), submitting=True)
     assert "credentials" in (told.remedy or "")

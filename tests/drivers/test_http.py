@@ -11,6 +11,7 @@ import pytest
 
 from qpuflow.domain.errors import InputError, NotFound, OutcomeUnknown, Refused, Unavailable
 from qpuflow.drivers import http
+from qpuflow.drivers.veil import Veil
 
 
 async def asked(outcome: int | Exception, *, submitting: bool, **headers: str) -> Any:
@@ -26,6 +27,7 @@ async def asked(outcome: int | Exception, *, submitting: bool, **headers: str) -
             "http://cloud/jobs",
             where="my-qpu",
             words=lambda response: response.text,
+            veil=Veil(["their secret"]),
             submitting=submitting,
         )
 

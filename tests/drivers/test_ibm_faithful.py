@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from qiskit import QuantumCircuit, transpile
-from qiskit_ibm_runtime import QiskitRuntimeService, SamplerV2
+from qiskit_ibm_runtime import QiskitRuntimeService, SamplerV2, Session
 from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError, RuntimeInvalidStateError
 
 from qpuflow.drivers.fake_clouds import Fault, Kind
@@ -59,6 +59,21 @@ def test_a_bell_pair_runs(service: QiskitRuntimeService) -> None:
     assert job.status() == "DONE"
     assert job.metrics()["usage"]["status"] == "final"
     assert job.usage() >= 0
+
+
+def test_a_session_is_opened_used_and_closed(
+    service: QiskitRuntimeService, fake_ibm: IbmAt
+) -> None:
+    backend = service.backend(BACKEND)
+    with Session(backend=backend, max_time=600) as session:
+        job = SamplerV2(mode=session).run([transpile(bell(), backend)], shots=100)
+        assert job.result()[0].data.meas.num_shots == 100
+        details = session.details()
+        assert details is not None
+        assert (details["mode"], details["accepting_jobs"]) == ("dedicated", True)
+    assert fake_ibm.cloud.backlog.jobs[job.job_id()].request["session_id"] == session.session_id
+    (known,) = fake_ibm.cloud.sessions.values()
+    assert known["state"] == "closed"
 
 
 def test_backends_tell_their_gates_errors_and_state(

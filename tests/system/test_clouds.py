@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ BELL = """OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit[2] c; h q[0]; cx
 c = measure q;"""
 
 SECRET = "s3cr3t-bm90aGluZy10by1zZWU"
+NEXT_SECRET = "s3cr3t-YW5kLW5vdGhpbmctaGVyZQ"
 
 QUICK = {
     "QPUFLOW_HEARTBEAT_SECONDS": "1",
@@ -35,14 +37,25 @@ QUICK = {
 
 @dataclass(frozen=True, slots=True)
 class Sky:
-    """A cloud that is up, and the program that saves the blocks of a QPU in it."""
+    """A cloud that is up, and the program that saves the block of a QPU in it.
+
+    In the program CREDENTIALS stands for what they are made of.
+    """
 
     qpu: str
     block: str
-    save: str
+    program: str
     weather: Weather
     books: Books
     backlog: Backlog
+    calendar: list[dict[str, str]] | None
+    """Where the vendor has one."""
+    revoke: Callable[[str], None]
+    issued: Callable[[], list[str]]
+
+    def save(self, secret: str, expires_at: datetime | None = None) -> str:
+        given = f'"{secret}", expires_at={expires_at and expires_at.isoformat()!r}'
+        return self.program.replace("CREDENTIALS", given)
 
 
 @contextmanager
@@ -51,13 +64,19 @@ def ibm() -> Generator[Sky]:
 
     with ibm_served() as at:
         settings = at.settings().model_dump(mode="json")
-        save = f"""
+        program = f"""
 from qpuflow.blocks import IbmCredentials, IbmQpu
-credentials = IbmCredentials(token="{SECRET}")
-IbmQpu(settings={settings!r}, credentials=credentials, lanes=2).save("jakarta")
+credentials = IbmCredentials(token=CREDENTIALS)
+IbmQpu(settings={settings!r}, credentials=credentials, lanes=2).save("jakarta", overwrite=True)
 """
         cloud = at.cloud
-        yield Sky("jakarta", "ibm-qpu/jakarta", save, cloud.weather, cloud.books, cloud.backlog)
+        yield Sky(
+            *("jakarta", "ibm-qpu/jakarta", program),
+            *(cloud.weather, cloud.books, cloud.backlog),
+            None,
+            cloud.revoke,
+            lambda: cloud.issued,
+        )
 
 
 @contextmanager
@@ -66,13 +85,19 @@ def quantinuum() -> Generator[Sky]:
 
     with quantinuum_served() as at:
         settings = at.settings().model_dump(mode="json")
-        save = f"""
+        program = f"""
 from qpuflow.blocks import QuantinuumCredentials, QuantinuumQpu
-credentials = QuantinuumCredentials(user="ada", password="{SECRET}")
-QuantinuumQpu(settings={settings!r}, credentials=credentials, lanes=2).save("h1")
+credentials = QuantinuumCredentials(user="ada", password=CREDENTIALS)
+QuantinuumQpu(settings={settings!r}, credentials=credentials, lanes=2).save("h1", overwrite=True)
 """
         cloud = at.cloud
-        yield Sky("h1", "quantinuum-qpu/h1", save, cloud.weather, cloud.books, cloud.backlog)
+        yield Sky(
+            *("h1", "quantinuum-qpu/h1", program),
+            *(cloud.weather, cloud.books, cloud.backlog),
+            cloud.calendar,
+            cloud.accounts.revoke,
+            lambda: cloud.accounts.issued,
+        )
 
 
 @dataclass
@@ -90,6 +115,14 @@ class Site:
         program.write_text(BELL)
         given = ("submit", program, "--qpu", self.sky.qpu, "--shots", 100, *options, "--json")
         return (await self.stack.run(*given, timeout_seconds=240)).json
+
+    async def rotate(self, secret: str, expires_at: datetime) -> None:
+        saved = await self.stack.python(
+            self.sky.save(secret, expires_at),
+            environment={"PREFECT_API_URL": self.stack.endpoints.prefect_api_url},
+        )
+        assert saved.code == 0, saved.stderr
+        self.said += saved.stdout + saved.stderr
 
     async def leave_soon(self) -> None:
         """From now on a run waits in its process for a second only."""
@@ -114,7 +147,7 @@ async def site(
     folder = tmp_path_factory.mktemp("cloud")
     with cloud() as sky:
         prefect = {"PREFECT_API_URL": stack.endpoints.prefect_api_url}
-        saved = await stack.python(sky.save, environment=prefect)
+        saved = await stack.python(sky.save(SECRET), environment=prefect)
         assert saved.code == 0, saved.stderr
         registered = await stack.run("register", sky.block)
         assert registered.code == 0, registered
@@ -239,12 +272,67 @@ async def test_a_lost_reply_is_settled_without_anybody(site: Site) -> None:
     assert list(new.values()) == [1], new
 
 
-async def test_the_secret_is_nowhere_to_be_read(site: Site) -> None:
-    """Not in a parameter, a log, an artifact or a table of either database, nor on the disk."""
-    assert SECRET not in site.said
-    for log in (site.folder / "worker.log", *(site.stack.home / "logs").iterdir()):
-        assert SECRET.encode() not in log.read_bytes(), log
+async def test_credentials_are_rotated_while_a_job_waits_and_nothing_is_restarted(
+    site: Site,
+) -> None:
+    """The vendor's pages repeat the credentials that it does not accept any more."""
+    stack, sky = site.stack, site.sky
+    await site.leave_soon()
+    process = site.worker.process
+    before = sky.books.count(Kind.SUBMITTED)
+    sky.backlog.is_open = False
+    job = (await site.submit())["job_id"]
+    await eventually(lambda: asleep(stack, sky.qpu, 1), "the run does not leave", 90)
+    sky.weather.next("log_in", Fault.ECHOED, Fault.ECHOED)
+    sky.revoke(SECRET)
+    sky.backlog.is_open = True
+    await site.rotate(NEXT_SECRET, datetime.now(UTC) + timedelta(days=3))
+    await stack.all_ended([job], 120)
+    await site.submit("--wait")
+    assert process.returncode is None
+    assert process is site.worker.process
+    assert list((sky.books.count(Kind.SUBMITTED) - before).values()) == [1, 1]
+
+
+async def test_a_sync_tells_of_credentials_that_end_and_shows_the_vendors_calendar(
+    site: Site,
+) -> None:
+    soon = datetime.now(UTC) + timedelta(days=3)
+    await site.rotate(NEXT_SECRET, soon)
+    if site.sky.calendar is not None:
+        hours = {"start-date": soon, "end-date": soon + timedelta(hours=2)}
+        event = {key: f"{at:%Y-%m-%dT%H:%M:%S}" for key, at in hours.items()}
+        machine = {"machine": "H1-1", "event-type": "reservation", "organization": "our-lab"}
+        site.sky.calendar.append({**event, **machine})
+    for _ in range(2):
+        await site.stack.ended(await site.stack.start("sync-devices/system"))
+    qpus = (await site.stack.run("qpus", "--json")).json
+    (shown,) = [one["status_reason"] for one in qpus if one["name"] == site.sky.qpu]
+    assert "Its credentials expire on" in shown
+    if site.sky.calendar is not None:
+        rows = (await site.stack.run("bookings", site.sky.qpu, "--json")).json
+        assert [(row["source"], row["note"]) for row in rows] == [
+            ("vendor/quantinuum", "reservation of our-lab")
+        ]
+        refused = await site.stack.run("--operator", "cancel-booking", rows[0]["id"])
+        assert "from vendor/quantinuum's calendar" in refused.message
+        await site.submit("--wait")
+
+
+async def test_no_secret_is_to_be_read_anywhere(site: Site) -> None:
+    """Not in a parameter, a log, an artifact or a table of either database, nor on the disk.
+
+    After all that went wrong above: old keys, new ones, and every token that the cloud gave.
+    """
+    secrets = [SECRET, NEXT_SECRET, *site.sky.issued()]
+    assert len(secrets) > 3, "the cloud gave no tokens"
+    logs = (site.folder / "worker.log", *(site.stack.home / "logs").iterdir())
+    places = {str(log): log.read_bytes() for log in logs}
+    places["what commands said"] = site.said.encode()
     for database in ("qpuflow", "prefect"):
-        table = await dumped(site.stack, database)
-        assert site.sky.qpu.encode() in table
-        assert SECRET.encode() not in table, database
+        places[database] = await dumped(site.stack, database)
+        assert site.sky.qpu.encode() in places[database]
+    echoed = [fault for _, fault in site.sky.weather.struck if fault is Fault.ECHOED]
+    assert echoed, "nothing was repeated"
+    found = [(place, s) for place, text in places.items() for s in secrets if s.encode() in text]
+    assert found == []

@@ -43,7 +43,7 @@ TOKEN_SECONDS = 3600.0
 
 
 class FakeIbm:
-    """One instance with one backend. Any API key is good but ``expired``."""
+    """One instance with one backend. Any API key is good but ``expired`` and those `revoked`."""
 
     def __init__(
         self,
@@ -58,7 +58,9 @@ class FakeIbm:
         self.facts = facts_of(BACKEND)
         self.online = True
         self.token_seconds = TOKEN_SECONDS
+        self.sessions: dict[str, dict[str, Any]] = {}
         self._tokens: dict[str, float] = {}
+        self._revoked = {"expired"}
         self.app = Starlette(routes=self._routes())
 
     def _routes(self) -> Sequence[Any]:
@@ -67,7 +69,8 @@ class FakeIbm:
         api, job = "/api/v1", "/api/v1/jobs/{id}"
         backend = f"{api}/backends/{{name}}"
         return [
-            route("log_in", "POST", "/identity/token", self._log_in),
+            # Of clients some put one slash more, which IBM's servers do not mind.
+            *(route("log_in", "POST", f"{p}/identity/token", self._log_in) for p in ("", "/")),
             route("backends", "GET", f"{api}/backends", guarded(self._backends)),
             route("configuration", "GET", f"{backend}/configuration", guarded(self._configuration)),
             route("properties", "GET", f"{backend}/properties", guarded(self._properties)),
@@ -78,12 +81,15 @@ class FakeIbm:
             route("results", "GET", f"{job}/results", guarded(self._results), RESULT),
             route("metrics", "GET", f"{job}/metrics", guarded(self._metrics)),
             route("cancel", "POST", f"{job}/cancel", guarded(self._cancel), WRITE),
+            route("open_session", "POST", f"{api}/sessions", guarded(self._open_session), WRITE),
+            route("session", "GET", f"{api}/sessions/{{id}}", guarded(self._session)),
+            route("change_session", "PATCH", f"{api}/sessions/{{id}}", guarded(self._session)),
             route("usage", "GET", f"{api}/instances/usage", guarded(self._usage)),
         ]
 
     async def _log_in(self, request: Request) -> Response:
         form = parse_qs((await request.body()).decode())
-        if form.get("apikey") == ["expired"]:
+        if self._revoked.intersection(form.get("apikey", ())):
             message = "Provided API key could not be found."
             return JSONResponse({"errorCode": "BXNIM0415E", "errorMessage": message}, 400)
         until = time.time() + self.token_seconds
@@ -92,6 +98,16 @@ class FakeIbm:
         return JSONResponse(
             {"access_token": token, "expires_in": self.token_seconds, "expiration": int(until)}
         )
+
+    @property
+    def issued(self) -> list[str]:
+        """Every token that it gave."""
+        return list(self._tokens)
+
+    def revoke(self, key: str) -> None:
+        """From now on the key is not good any more, and no token that was given."""
+        self._revoked.add(key)
+        self._tokens = dict.fromkeys(self._tokens, 0.0)
 
     def knows(self, request: Request) -> bool:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -119,6 +135,9 @@ class FakeIbm:
             return error(404, 1216, f"Backend {wanted['backend']} is not in the instance")
         if not self.online:
             return error(409, 1219, "The backend is offline")
+        session = wanted.get("session_id")
+        if session is not None and not self.sessions.get(session, {}).get("accepting_jobs"):
+            return error(409, 1221, f"Session {session} takes no more jobs")
         handle = (wanted.get("tags") or ["untagged"])[0]
         job = Job(handle, wanted, partial(sampled, json.dumps(wanted["params"])))
         self.backlog.accept(job)
@@ -174,6 +193,33 @@ class FakeIbm:
         if not self.backlog.cancel(job):
             return error(409, 1292, "The job is already in a final state")
         return Response(status_code=204)
+
+    async def _open_session(self, request: Request) -> Response:
+        wanted = await request.json()
+        session = {
+            "id": f"session-{len(self.sessions)}",
+            "backend_name": BACKEND,
+            "mode": wanted.get("mode", "dedicated"),
+            "max_ttl": wanted.get("max_ttl") or 28_800,
+            "active_ttl": wanted.get("max_ttl") or 28_800,
+            "interactive_ttl": 60,
+            "state": "open",
+            "accepting_jobs": True,
+            "started_at": _text(datetime.now(UTC)),
+            "activated_at": _text(datetime.now(UTC)),
+        }
+        self.sessions[str(session["id"])] = session
+        return JSONResponse(session)
+
+    async def _session(self, request: Request) -> Response:
+        """What it is and, of a PATCH, whether it takes more jobs."""
+        session = self.sessions.get(request.path_params["id"])
+        if session is None:
+            return error(404, 1220, "Session not found")
+        if request.method == "PATCH":
+            session["accepting_jobs"] = (await request.json())["accepting_jobs"]
+            session["state"] = "open" if session["accepting_jobs"] else "closed"
+        return JSONResponse(session)
 
     async def _usage(self, _: Request) -> Response:
         return JSONResponse({"usage_consumed_seconds": 0, "instance_id": CRN, "plan_id": "fake"})

@@ -18,7 +18,7 @@ MFA_REQUIRED = 73
 
 
 class Accounts:
-    """Any e-mail address is good with any password but ``wrong``.
+    """Any e-mail address is good with any password but ``wrong`` and those that were revoked.
 
     Where `mfa_codes` are set, one of them is asked for at a full login. Refresh tokens change with
     every use.
@@ -30,10 +30,19 @@ class Accounts:
         self.full_logins = 0
         self._tokens: dict[str, float] = {}
         self._refresh_tokens: set[str] = set()
+        self._revoked = {None, "", "wrong"}
+        self.issued: list[str] = []
+        """Every token that it gave."""
 
     def knows(self, request: Request) -> bool:
         token = request.headers.get("Authorization", "")
         return self._tokens.get(token, 0.0) > time.time()
+
+    def revoke(self, password: str) -> None:
+        """From now on the password is not good any more, and no token that was given."""
+        self._revoked.add(password)
+        self._tokens.clear()
+        self.forget_refresh_tokens()
 
     def forget_refresh_tokens(self) -> None:
         self._refresh_tokens.clear()
@@ -54,7 +63,7 @@ class Accounts:
         return self._tokens_for_an_hour()
 
     def _refusal(self, given: Mapping[str, Any]) -> Response | None:
-        if given.get("password") in (None, "", "wrong"):
+        if given.get("password") in self._revoked:
             return error(401, 13, "Incorrect username or password")
         if self.mfa_codes and given.get("code") is None:
             return error(401, MFA_REQUIRED, "Verification code is required")
@@ -67,6 +76,7 @@ class Accounts:
         token, refresh_token = json_web_token(until), secrets.token_urlsafe(32)
         self._tokens[token] = until
         self._refresh_tokens.add(refresh_token)
+        self.issued += [token, refresh_token]
         return JSONResponse({"id-token": token, "refresh-token": refresh_token})
 
 

@@ -25,12 +25,15 @@ from qpuflow.domain.result import counts_of
 from qpuflow.flows.outbox import run_name, wait_note
 from qpuflow.ledger import arbiter, batches
 from qpuflow.ledger.dataset_codec import decode
+from qpuflow.ledger.signals import within
 from qpuflow.tasks.work import Carrying, Chunk, Work
 
 DONE = "Jobs done"
 FIRST_NOTE_SECONDS = 3.0
 """After so long without news the run says why it waits, and then as often as below."""
 NOTE_SECONDS = 30.0
+FIRST_CHUNK_SECONDS = 0.5
+"""So long nothing is painted that the first jobs would have to wait for."""
 MAX_PICTURES = 20
 """Programs of a run that get a page of their own; the rest stand in the table."""
 ADVANCE_EVERY_SECONDS = 1.0
@@ -52,6 +55,7 @@ class Board:
         self._pictures = 0
         self._note = DONE
         self._advanced_at = 0.0
+        self._first_chunk = asyncio.Event()
         self._orders: asyncio.Queue[Callable[[], Awaitable[Any]] | None] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
@@ -59,6 +63,7 @@ class Board:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._first_chunk.set()
         if kind is not None:
             self._painter.cancel()
             return
@@ -75,6 +80,7 @@ class Board:
         self._begun += len(jobs)
 
     def add(self, chunk: Chunk) -> None:
+        self._first_chunk.set()
         self._rows += [_row(work) for work in chunk.works]
         for work in chunk.works:
             if work.end is not None:
@@ -87,6 +93,7 @@ class Board:
             self._orders.put_nowait(self._advance)
 
     async def _paint(self) -> None:
+        await within(self._first_chunk, FIRST_CHUNK_SECONDS)
         patience = FIRST_NOTE_SECONDS
         while True:
             try:

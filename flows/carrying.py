@@ -129,7 +129,7 @@ async def _beat(carrying: Carrying) -> None:
     settings = carrying.settings
     while True:
         try:
-            async with carrying.ledger.begin() as session:
+            async with carrying.ledger.begin(durable=False) as session:
                 await carriers.beat(session, carrying.carrier_id)
                 await leases.renew(session, carrying.carrier_id, settings.lost_after_seconds)
         except Unavailable as error:

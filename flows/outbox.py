@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from datetime import UTC
 from typing import Any
 from uuid import UUID
@@ -86,27 +85,10 @@ async def create_run(
     return run if is_ours else None
 
 
-_kept: ContextVar[PrefectClient | None] = ContextVar("prefect_client", default=None)
-
-
-@asynccontextmanager
-async def keep_prefect_client() -> AsyncGenerator[None]:
-    """Within the block one connection serves all: making one costs as much as some requests."""
-    async with get_client() as client:
-        token = _kept.set(client)
-        try:
-            yield
-        finally:
-            _kept.reset(token)
-
-
 @asynccontextmanager
 async def prefect_client() -> AsyncGenerator[PrefectClient]:
-    """Prefect's client. Raises `Unavailable` when the server does not answer."""
+    """Prefect's client, that of the engine in one. Raises `Unavailable` when nobody answers."""
     try:
-        if (kept := _kept.get()) is not None:
-            yield kept
-            return
         async with get_client() as client:
             yield client
     except (httpx.TransportError, PrefectHTTPStatusError) as error:

@@ -96,7 +96,8 @@ async def _carry(
 
 
 async def _next(carrying: Carrying) -> list[Job]:
-    async with carrying.ledger.begin() as session:
+    # Forgotten in a crash, they are queued as before.
+    async with carrying.ledger.begin(durable=False) as session:
         await carriers.require_live(session, carrying.carrier_id)
         return await batches.take(session, carrying.principal, carrying.batch_id, CHUNK_SIZE)
 

@@ -27,8 +27,9 @@ COLLISIONS = frozenset({"40001", "40P01", "55P03"})
 class Ledger:
     """An open ledger. Everything goes through `begin()`: one transaction, all or nothing."""
 
-    def __init__(self, engine: AsyncEngine, payloads: PayloadStore) -> None:
+    def __init__(self, engine: AsyncEngine, relaxed: AsyncEngine, payloads: PayloadStore) -> None:
         self.engine = engine
+        self._relaxed = relaxed
         self._at_once = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.payloads = payloads
         self.ears = Ears(engine.url)
@@ -36,29 +37,39 @@ class Ledger:
     @classmethod
     async def open(cls, url: str, payload_url: str, *, pool_size: int = 5) -> Self:
         """Connect, and refuse a database of another schema revision."""
-        engine = create_async_engine(async_url(url), pool_size=pool_size)
-        ask_the_idle(engine)
-        ledger = cls(engine, PayloadStore(payload_url))
+        engine, relaxed = (
+            create_async_engine(async_url(url), pool_size=pool_size, connect_args=arguments)
+            for arguments in ({}, {"server_settings": {"synchronous_commit": "off"}})
+        )
+        for one in (engine, relaxed):
+            ask_the_idle(one)
+        ledger = cls(engine, relaxed, PayloadStore(payload_url))
         try:
             await ledger._require_revision()
         except BaseException:
-            await engine.dispose()
+            await ledger.close()
             raise
         return ledger
 
     async def close(self) -> None:
         await self.ears.close()
         await self.engine.dispose()
+        await self._relaxed.dispose()
 
     @asynccontextmanager
-    async def begin(self) -> AsyncGenerator[AsyncSession]:
+    async def begin(self, *, durable: bool = True) -> AsyncGenerator[AsyncSession]:
         """A transaction: committed at the end of the block, rolled back by any exception.
+
+        One that is not `durable` does not wait for the disk, which is most of what a short one
+        takes. Should PostgreSQL crash, the last tenths of a second of these are as if they had
+        never been; never one that came before a durable one.
 
         Raises `Silent` when PostgreSQL does not answer; nothing was written then, unless
         the answer to the commit itself was lost.
         """
         with _said_plainly():
-            session = AsyncSession(self.engine, expire_on_commit=False)
+            engine = self.engine if durable else self._relaxed
+            session = AsyncSession(engine, expire_on_commit=False)
             async with session, session.begin():
                 yield session
 

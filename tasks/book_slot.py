@@ -133,7 +133,8 @@ async def _ask(chunk: Chunk, ready: Mapping[UUID, float]) -> tuple[Turn | Wait |
         carrying.batch_id,
         carrying.settings.lost_after_seconds,
     )
-    async with carrying.ledger.begin() as session:
+    # Forgotten in a crash, the lease is nobody's, and the dispatch finds that before it acts.
+    async with carrying.ledger.begin(durable=False) as session:
         await carriers.require_live(session, carrying.carrier_id)
         if ready:
             await arbiter.get_ready(session, ready)

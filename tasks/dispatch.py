@@ -49,12 +49,14 @@ async def _intend(chunk: Chunk, group: Sequence[Work]) -> tuple[list[Work], dict
     an operator has stopped the QPU.
     """
     carrying, token = chunk.carrying, chunk.fencing_token
-    async with carrying.ledger.begin() as session:
+    async with carrying.ledger.begin(durable=carrying.qpu.device.outside_effects) as session:
         await carriers.require_live(session, carrying.carrier_id)
         known = await intents.find(session, [work.job for work in group])
         new = [work for work in group if work.job.id not in known]
         asked = await jobs.asked_to_cancel(session, [work.job.id for work in new])
-        if token is None or not await leases.holds(session, carrying.qpu.name, token):
+        if token is None or not await leases.holds(
+            session, carrying.qpu.name, carrying.carrier_id, token
+        ):
             late = [work.ended(JobState.QUEUED, LATE) for work in new]
         elif (stopped := await controls.why_stopped(session, carrying.qpu.name)) is not None:
             late = [work.put_back(stopped) for work in new]
@@ -161,7 +163,7 @@ def _ambiguous(carrying: Carrying, work: Work, why: str, error: Exception) -> _S
 
 async def _record(carrying: Carrying, settled: Sequence[_Settled]) -> None:
     accepted = [work for work, state in settled if state is IntentState.ACCEPTED]
-    async with carrying.ledger.begin() as session:
+    async with carrying.ledger.begin(durable=carrying.qpu.device.outside_effects) as session:
         await intents.write_tickets(session, [_row(work) for work in accepted])
         for state in (IntentState.REFUSED, IntentState.AMBIGUOUS):
             tokens = [intents.token_of(work.job) for work, found in settled if found is state]

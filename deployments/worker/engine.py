@@ -12,26 +12,28 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Coroutine
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
+from prefect._flow_run_suspension import mark_flow_run_suspension_requested
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.context import AsyncClientContext
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import Abort, Pause
-from prefect.flow_engine import run_flow
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.logging.handlers import APILogWorker
 
 from qpuflow.deployments.worker.messages import Answer, News, Offer, Order, Verb, line
 from qpuflow.deployments.worker.modules import NUMERICAL
+from qpuflow.deployments.worker.seated_run import run_seated
 from qpuflow.domain.errors import QpuflowError, Unavailable
 from qpuflow.domain.principal import service
 from qpuflow.domain.settings import Settings
 from qpuflow.drivers.fork_servers import prefork
 from qpuflow.flows.admitting import admit_run, welcome_back
 from qpuflow.flows.claiming import Claims
-from qpuflow.flows.outbox import is_ledgers, keep_prefect_client, prefect_client, queued
+from qpuflow.flows.outbox import is_ledgers, prefect_client, queued
 from qpuflow.flows.reap import take_back
 from qpuflow.flows.resources import Resources, acting_as, keep_resources
 from qpuflow.flows.waiting_list import WaitingList
@@ -80,7 +82,7 @@ def serve(socket_path: str, pool: str) -> None:
 
 async def _serve(socket_path: str, pool: str) -> None:
     reader, writer = await asyncio.open_unix_connection(socket_path, limit=LONGEST_LINE)
-    async with keep_resources(Settings()) as shared, keep_prefect_client():
+    async with keep_resources(Settings()) as shared, AsyncClientContext.get_or_create():
         engine = Engine(shared, writer, pool)
         engine.start(engine.fill_seats())
         engine.start(Watcher(shared, pool).run())
@@ -248,10 +250,7 @@ class Engine:
         if flow_run.deployment_id is None:
             raise ValueError(f"Flow run {flow_run.id} has no deployment")
         flow = await self._flow(flow_run.deployment_id)
-        if flow.isasync:
-            await cast("Awaitable[Any]", run_flow(flow, flow_run=flow_run, return_type="state"))
-        else:
-            await asyncio.to_thread(run_flow, flow, flow_run=flow_run, return_type="state")
+        await run_seated(flow, flow_run)
 
     async def _flow(self, deployment_id: UUID) -> Flow[..., Any]:
         known = self._flows.get(deployment_id)
@@ -295,6 +294,7 @@ class Engine:
             _log.warning("Run %s is suspended at its next step: %s", run_id, error)
             return
         if state is not None and state.is_paused():
+            mark_flow_run_suspension_requested(run_id, state)
             self._shared.suspend(run_id, state)
 
     async def _take_back(self) -> None:

@@ -28,8 +28,12 @@ class Engines:
 
     @property
     def runs(self) -> int:
-        """Flow runs that take a seat."""
-        return sum(link.runs for link in self._links)
+        """How many flow runs take a seat."""
+        return len(self.at_work)
+
+    @property
+    def at_work(self) -> set[UUID]:
+        return {run for link in self._links for run in link.at_work}
 
     @property
     def _links(self) -> tuple[EngineLink, ...]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from uuid import UUID
 
@@ -46,8 +46,9 @@ class EngineLink:
         self._stopped = False
 
     @property
-    def runs(self) -> int:
-        return len(self._waiting)
+    def at_work(self) -> Collection[UUID]:
+        """Flow runs that take a seat here."""
+        return self._waiting.keys()
 
     async def start(self) -> None:
         """Make sure that an engine is there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -77,6 +77,21 @@ class ScheduledRuns:
         return await self._not_held(
             [run for run in runs if run.state is not None and run.state.is_scheduled()]
         )
+
+    async def to_end(self, at_work: Collection[UUID]) -> list[FlowRun]:
+        """The pool's runs that are being cancelled; and those at work that are suspended."""
+        cancelling = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLING]))
+        runs = await self._client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(state=cancelling),
+            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[self._pool])),
+        )
+        if at_work:
+            suspended = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Suspended"]))
+            ids = FlowRunFilterId(any_=list(at_work))
+            runs += await self._client.read_flow_runs(
+                flow_run_filter=FlowRunFilter(id=ids, state=suspended)
+            )
+        return runs
 
     async def _not_held(self, runs: Sequence[FlowRun]) -> list[FlowRun]:
         """By what is paused now: whoever pauses a queue expects nothing more to start in it."""

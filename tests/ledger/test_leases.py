@@ -75,12 +75,14 @@ async def test_expiry_frees_the_lane_for_good(ledger: Ledger) -> None:
     assert token is not None
     await rows(ledger, EXPIRE)
     async with ledger.begin() as session:
-        assert not await leases.holds(session, QPU, token)
+        assert not await leases.holds(session, QPU, first, token)
     assert await acquire(ledger, second) == token + 1
     async with ledger.begin() as session:
         await leases.renew(session, first, 60)
-        assert not await leases.holds(session, QPU, token)
-        assert await leases.holds(session, QPU, token + 1)
+        assert not await leases.holds(session, QPU, first, token)
+        assert await leases.holds(session, QPU, second, token + 1)
+        # As if a crash had undone its grant and the token was given again.
+        assert not await leases.holds(session, QPU, first, token + 1)
 
 
 async def test_an_expired_lease_is_not_renewed(ledger: Ledger) -> None:
@@ -90,7 +92,7 @@ async def test_an_expired_lease_is_not_renewed(ledger: Ledger) -> None:
     await rows(ledger, EXPIRE)
     async with ledger.begin() as session:
         await leases.renew(session, carrier, 60)
-        assert not await leases.holds(session, QPU, token)
+        assert not await leases.holds(session, QPU, carrier, token)
 
 
 async def test_a_lease_that_holds_is_renewed(ledger: Ledger) -> None:

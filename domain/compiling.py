@@ -13,6 +13,7 @@ from qpuflow.domain.device import Device
 from qpuflow.domain.errors import InputError
 from qpuflow.domain.executable import Executable, Register
 from qpuflow.domain.limits import check_limits
+from qpuflow.domain.own_stages import only_own_stages
 from qpuflow.domain.targets import target_of
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ def registers_of_circuit(circuit: QuantumCircuit) -> tuple[Register, ...]:
 def _pass_manager(target: Target, optimization_level: int, seed: int | None) -> PassManager:
     from qiskit.transpiler import generate_preset_pass_manager
 
-    return generate_preset_pass_manager(optimization_level, target=target, seed_transpiler=seed)
+    with only_own_stages():
+        return generate_preset_pass_manager(optimization_level, target=target, seed_transpiler=seed)
 
 
 def _layout(isa: QuantumCircuit, target: Target) -> tuple[int, ...]:

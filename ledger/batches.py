@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
-from sqlalchemy import ARRAY, Select, Uuid, any_, bindparam, func, insert, select, text, update
+from sqlalchemy import Select, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -133,16 +133,12 @@ async def put_back(
     )
 
 
-_NEXT = text(
-    """
-    SELECT id FROM jobs WHERE batch_id = :batch AND state = 'queued'
-    ORDER BY moved_up_at IS NULL, number LIMIT :most FOR UPDATE
-    """
-)
-_TAKEN = (
+_NEXT = (
     select(JobRow)
-    .where(JobRow.id == any_(bindparam("jobs", type_=ARRAY(Uuid))))
-    .order_by(JobRow.number)
+    .where(JobRow.batch_id == bindparam("batch"), JobRow.state == JobState.QUEUED.value)
+    .order_by(JobRow.moved_up_at.is_(None), JobRow.number)
+    .limit(bindparam("most"))
+    .with_for_update()
 )
 
 
@@ -150,11 +146,10 @@ async def take(
     session: AsyncSession, principal: Principal, batch_id: UUID, limit: int
 ) -> list[Job]:
     """The batch's next queued jobs, now PREPARING: those moved to the front, then the oldest."""
-    ids = list(await session.scalars(_NEXT, {"batch": batch_id, "most": limit}))
-    if not ids:
-        return []
-    await events.require_move(session, principal, ids, JobState.PREPARING)
-    return [value_of(row) for row in await session.scalars(_TAKEN, {"jobs": ids})]
+    rows = await session.scalars(_NEXT, {"batch": batch_id, "most": limit})
+    taken = sorted(rows, key=lambda row: row.number)
+    await events.require_move(session, principal, [row.id for row in taken], JobState.PREPARING)
+    return [replace(value_of(row), state=JobState.PREPARING, reason=None) for row in taken]
 
 
 async def handed_over(session: AsyncSession, batch_id: UUID) -> list[Job]:

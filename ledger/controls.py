@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.device import Control, stopped
+from qpuflow.domain.device import Control
 from qpuflow.domain.errors import Conflict, NotFound, Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal
@@ -85,14 +85,6 @@ async def history(session: AsyncSession, qpu: str, limit: int) -> list[ControlCh
 
 
 _CONTROL = select(Qpu.control, Qpu.control_reason).where(Qpu.name == bindparam("qpu"))
-
-
-async def why_stopped(session: AsyncSession, qpu: str) -> str | None:
-    """Why operators let nothing more start on a QPU, if so."""
-    row = (await session.execute(_CONTROL, {"qpu": qpu})).one_or_none()
-    if row is None or Control(row.control).starts:
-        return None
-    return stopped(qpu, Control(row.control), row.control_reason)
 
 
 async def require_accepting(session: AsyncSession, qpu: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, insert, or_, select, text
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.job import Job
@@ -40,6 +40,17 @@ _KNOWN = (
     .outerjoin(TicketRow, TicketRow.token == Intent.token)
     .where(Intent.job_id == any_(bindparam("jobs", type_=ARRAY(Uuid))))
 )
+_ACCEPT = text(
+    """
+    WITH ticket AS (
+        SELECT * FROM jsonb_to_recordset(:tickets)
+            AS t (token text, remote_id text, details jsonb)
+    ), written AS (
+        INSERT INTO tickets (token, remote_id, details) SELECT * FROM ticket ON CONFLICT DO NOTHING
+    )
+    UPDATE intents SET state = 'accepted' FROM ticket WHERE intents.token = ticket.token
+    """
+).bindparams(bindparam("tickets", type_=JSONB))
 _MARK = text("UPDATE intents SET state = :state WHERE token = ANY(:tokens)")
 
 
@@ -90,8 +101,7 @@ async def write(
 async def write_tickets(session: AsyncSession, tickets: Sequence[dict[str, Any]]) -> None:
     """`tickets` have the keys token, remote_id and details. Written once, kept for ever."""
     if tickets:
-        await session.execute(upsert(TicketRow).values(tickets).on_conflict_do_nothing())
-        await mark(session, [ticket["token"] for ticket in tickets], IntentState.ACCEPTED)
+        await session.execute(_ACCEPT, {"tickets": list(tickets)})
 
 
 async def mark(session: AsyncSession, tokens: Collection[str], state: IntentState) -> None:

@@ -42,13 +42,6 @@ _RELEASE = text(
     WHERE qpu = :qpu AND fencing_token = :token AND released_at IS NULL
     """
 )
-_HOLDS = text(
-    """
-    SELECT fencing_token FROM leases
-    WHERE qpu = :qpu AND fencing_token = :token AND carrier_id = :carrier
-      AND released_at IS NULL AND expires_at > clock_timestamp()
-    """
-)
 
 
 async def acquire(
@@ -111,12 +104,6 @@ async def renew(session: AsyncSession, carrier_id: UUID, lease_seconds: float) -
 
 async def release(session: AsyncSession, qpu: str, fencing_token: int) -> None:
     await session.execute(_RELEASE, {"qpu": qpu, "token": fencing_token})
-
-
-async def holds(session: AsyncSession, qpu: str, carrier_id: UUID, fencing_token: int) -> bool:
-    """The carrier too: the token of a grant that a crash has undone is given again."""
-    values = {"qpu": qpu, "carrier": carrier_id, "token": fencing_token}
-    return await session.scalar(_HOLDS, values) is not None
 
 
 def _in(seconds: float):  # pyright: ignore[reportUnknownParameterType]  an SQL expression

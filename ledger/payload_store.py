@@ -11,8 +11,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 import fsspec  # pyright: ignore[reportMissingTypeStubs]  it ships none
-from sqlalchemy import ColumnElement, bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
@@ -42,14 +41,26 @@ def seconds_ago(seconds: float) -> ColumnElement[datetime]:
     return func.now() - text("make_interval(secs => :ago)").bindparams(ago=seconds)
 
 
-_FRESH = (
-    select(Payload.hash)
-    .where(
-        Payload.hash.in_(bindparam("hashes", expanding=True)),
-        Payload.created_at > seconds_ago(FRESH_SECONDS),
+# As text: SQLAlchemy takes longer to build it than PostgreSQL to execute it. What is fresh is only
+# locked: until something names it in this transaction, it is not collected either. Sorted, so that
+# two who record the same payloads do not wait for each other.
+_RECORD = text(
+    """
+    WITH wanted AS (
+        SELECT * FROM unnest(
+            CAST(:hashes AS text[]), CAST(:sizes AS bigint[]), CAST(:types AS text[]),
+            CAST(:bodies AS bytea[]), CAST(:urls AS text[])
+        ) AS w (hash, size_bytes, media_type, body, url)
+    ), fresh AS (
+        SELECT hash FROM payloads WHERE hash = ANY(CAST(:hashes AS text[]))
+            AND created_at > now() - make_interval(secs => :fresh)
+        FOR KEY SHARE
     )
-    # Until something names it in this transaction, it is not collected either.
-    .with_for_update(read=True, key_share=True)
+    INSERT INTO payloads (hash, size_bytes, media_type, body, url)
+    SELECT * FROM wanted WHERE hash NOT IN (SELECT hash FROM fresh) ORDER BY hash
+    ON CONFLICT (hash) DO UPDATE
+        SET created_at = now(), body = excluded.body, url = excluded.url
+    """
 )
 
 
@@ -74,20 +85,17 @@ class PayloadStore:
     async def record(self, session: AsyncSession, payloads: Iterable[Stored]) -> None:
         """Raises `Unavailable` when a file was collected since `keep`, which then has to repeat."""
         distinct = {payload.hash: payload for payload in payloads}
-        await _require_files(session, [p.url for p in distinct.values() if p.url is not None])
-        for known in await session.scalars(_FRESH, {"hashes": list(distinct)}):
-            del distinct[known]
-        if distinct:
-            # Sorted, so that two who record the same payloads do not wait for each other.
-            statement = insert(Payload).values([_row(distinct[key]) for key in sorted(distinct)])
-            renewed = {
-                "created_at": func.now(),
-                "body": statement.excluded.body,
-                "url": statement.excluded.url,
-            }
-            await session.execute(
-                statement.on_conflict_do_update(index_elements=["hash"], set_=renewed)
-            )
+        rows = distinct.values()
+        await _require_files(session, [one.url for one in rows if one.url is not None])
+        values = {
+            "hashes": [one.hash for one in rows],
+            "sizes": [one.size_bytes for one in rows],
+            "types": [one.media_type for one in rows],
+            "bodies": [one.body for one in rows],
+            "urls": [one.url for one in rows],
+            "fresh": FRESH_SECONDS,
+        }
+        await session.execute(_RECORD, values)
 
     async def read(self, session: AsyncSession, keys: Sequence[str]) -> dict[str, bytes]:
         rows = await session.execute(
@@ -117,10 +125,6 @@ async def _require_files(session: AsyncSession, urls: Sequence[str]) -> None:
     for url in urls:
         if not await asyncio.to_thread(_exists, url):
             raise Unavailable("A payload was collected before it was named", where=url)
-
-
-def _row(payload: Stored) -> dict[str, Any]:
-    return {name: getattr(payload, name) for name in Stored.__slots__}
 
 
 def _write(url: str, content: bytes) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.cost import Price
@@ -22,7 +21,7 @@ from qpuflow.ledger import cost_guard, events, jobs, reservations
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.dataset_codec import decode
 from qpuflow.ledger.payload_store import Stored
-from qpuflow.ledger.schema import Charge, Executed, JobRow, ResultRow
+from qpuflow.ledger.schema import ResultRow
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,10 +42,32 @@ class Finished:
     """Somebody outside may charge for it, be it for its time only."""
 
 
-_TIMED = (
-    update(JobRow)
-    .where(JobRow.id == bindparam("job"))
-    .values(timings=bindparam("timings_", type_=JSONB))
+# As text, and all in one: a loop waits for every round trip.
+_WRITE = text(
+    """
+    WITH result AS (
+        INSERT INTO results (job_id, position, payload_hash)
+        SELECT * FROM jsonb_to_recordset(:results)
+            AS r (job_id uuid, position int, payload_hash text)
+    ), executed AS (
+        INSERT INTO executed (job_id, position, part, payload_hash)
+        SELECT * FROM jsonb_to_recordset(:executed)
+            AS e (job_id uuid, position int, part int, payload_hash text)
+        ON CONFLICT DO NOTHING
+    ), timed AS (
+        UPDATE jobs SET timings = t.timings
+        FROM jsonb_to_recordset(:timings) AS t (job_id uuid, timings jsonb)
+        WHERE jobs.id = t.job_id
+    )
+    INSERT INTO charges (job_id, project, "user", qpu, attempt, seconds, cost, unit,
+        estimated_cost, credits)
+    SELECT * FROM jsonb_to_recordset(:charges) AS c (
+        job_id uuid, project text, "user" text, qpu text, attempt int,
+        seconds numeric, cost numeric, unit text, estimated_cost numeric, credits numeric
+    )
+    """
+).bindparams(
+    *(bindparam(name, type_=JSONB) for name in ("results", "executed", "timings", "charges"))
 )
 
 
@@ -65,17 +86,15 @@ async def store(
     if not rows:
         return completed
     await ledger.payloads.record(session, [dataset for one in rows for dataset in one.datasets])
-    # Not by way of the ORM, which does more than these rows need.
-    connection = await session.connection()
-    await connection.execute(insert(ResultRow), [row for one in rows for row in _results(one)])
-    executed = [row for one in rows for row in _executed(one)]
-    if executed:
-        await connection.execute(upsert(Executed).on_conflict_do_nothing(), executed)
     charges = await _charges(session, rows)
-    await connection.execute(insert(Charge), charges)
     stored = {"store_seconds": round(time.perf_counter() - began, 6)}
-    timings = [{"job": one.job.id, "timings_": one.timings | stored} for one in rows]
-    await connection.execute(_TIMED, timings)
+    written = {
+        "results": [row for one in rows for row in _results(one)],
+        "executed": [row for one in rows for row in _executed(one)],
+        "timings": [{"job_id": one.job.id, "timings": one.timings | stored} for one in rows],
+        "charges": charges,
+    }
+    await session.execute(_WRITE, {name: _plain(rows) for name, rows in written.items()})
     await reservations.settle(session, charges)
     return completed
 
@@ -93,6 +112,14 @@ async def read(
     found = rows.tuples().all()
     bodies = await ledger.payloads.read(session, list({key for _, key in found}))
     return [decode(bodies[key]) for _, key in found]
+
+
+def _plain(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """As JSON has it; of text PostgreSQL makes what it was."""
+    return [
+        {name: str(one) if isinstance(one, UUID | Decimal) else one for name, one in row.items()}
+        for row in rows
+    ]
 
 
 def _results(one: Finished) -> list[dict[str, Any]]:

@@ -13,7 +13,8 @@ from qpuflow.domain.errors import InputError, PartlyAccepted, Refused, Unavailab
 from qpuflow.domain.job import JobState
 from qpuflow.domain.request import digest
 from qpuflow.drivers.base import FencedDriver, Ticket
-from qpuflow.ledger import carriers, controls, events, intents, jobs, leases
+from qpuflow.ledger import carriers, clearance, events, intents
+from qpuflow.ledger.clearance import Clearance
 from qpuflow.ledger.intents import Handover
 from qpuflow.ledger.schema import IntentState
 from qpuflow.tasks.attempts import again
@@ -53,22 +54,23 @@ async def _intend(chunk: Chunk, group: Sequence[Work]) -> tuple[list[Work], dict
         await carriers.require_live(session, carrying.carrier_id)
         known = await intents.find(session, [work.job for work in group])
         new = [work for work in group if work.job.id not in known]
-        asked = await jobs.asked_to_cancel(session, [work.job.id for work in new])
-        if token is None or not await leases.holds(
-            session, carrying.qpu.name, carrying.carrier_id, token
-        ):
-            late = [work.ended(JobState.QUEUED, LATE) for work in new]
-        elif (stopped := await controls.why_stopped(session, carrying.qpu.name)) is not None:
-            late = [work.put_back(stopped) for work in new]
-        else:
-            late = []
-            await _write_intents(session, chunk, [w for w in new if w.job.id not in asked])
+        cleared = await clearance.look(
+            session, carrying.qpu.name, carrying.carrier_id, token, [work.job.id for work in new]
+        )
+        new = [_unless_kept(work, cleared) for work in new]
+        await _write_intents(session, chunk, [work for work in new if work.end is None])
     before = [_with_known_ticket(work, known) for work in group if work.job.id in known]
-    return [*before, *(late or (_unless_cancelled(work, asked) for work in new))], known
+    return [*before, *new], known
 
 
-def _unless_cancelled(work: Work, asked: set[UUID]) -> Work:
-    return work.ended(JobState.CANCELLED, CANCELLED) if work.job.id in asked else work
+def _unless_kept(work: Work, cleared: Clearance) -> Work:
+    if not cleared.holds:
+        return work.ended(JobState.QUEUED, LATE)
+    if cleared.stopped is not None:
+        return work.put_back(cleared.stopped)
+    if work.job.id in cleared.cancelled:
+        return work.ended(JobState.CANCELLED, CANCELLED)
+    return work
 
 
 def _with_known_ticket(work: Work, known: dict[UUID, Handover]) -> Work:
@@ -86,6 +88,8 @@ def _groups(carrying: Carrying, works: Sequence[Work]) -> list[list[Work]]:
 
 
 async def _write_intents(session: AsyncSession, chunk: Chunk, works: Sequence[Work]) -> None:
+    if not works:
+        return
     assert chunk.fencing_token is not None
     ids = [work.job.id for work in works]
     await events.require_move(session, chunk.carrying.principal, ids, JobState.RUNNING)

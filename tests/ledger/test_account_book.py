@@ -50,7 +50,7 @@ T = TypeVar("T")
 ALICE = Principal("alice", "lab")
 EMPTY = """
 TRUNCATE jobs, programs, batches, carriers, leases, results, executed, charges, intents, tickets,
-    job_events, reservations, allowances, grants, quota_requests
+    job_events, reservations, allowances, grants, quota_requests CASCADE
 """
 SECONDS = st.floats(0.0, 3.0)
 AMOUNT = st.decimals("0.000001", 5, places=6)

@@ -55,7 +55,7 @@ SELECT count(*) FROM batches b WHERE state <> 'closed' AND NOT EXISTS (
 """
 EMPTY = """
 TRUNCATE jobs, programs, batches, carriers, leases, results, executed, charges, intents, tickets,
-    job_events, reservations
+    job_events, reservations CASCADE
 """
 
 

@@ -136,7 +136,7 @@ class KeepingDriver(Driver, Protocol):
     async def confirm(self, tokens: Sequence[str]) -> Sequence[str]:
         """What became of these is on record: nobody will fetch them again.
 
-        Returns tokens of work that ended a while ago and was not confirmed yet.
+        Without tokens it returns those of work that ended a while ago and was not confirmed yet.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""rack: serve, check, keys, pair, import."""
+"""rack: serve, check, reload, versions, keys, pair, import."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from qpuflow.deployments.cli.context import console
-from qpuflow.domain.errors import InputError
+from qpuflow.deployments.cli.context import console, settings_of
+from qpuflow.domain.errors import InputError, NotFound
 
 Config = Annotated[Path, typer.Option("--config", help="The rack's rack.toml.")]
 Keys = Annotated[Path, typer.Argument(help="Folder of this side's keys.")]
@@ -55,6 +55,61 @@ def check(config: Config) -> None:
     settings = load_rack(config)
     chip = load_configuration(settings.device_file, settings.hardware_file).device
     console.print(f"{settings.name}: {len(chip.qubits)} qubits, {len(chip.couplings)} couplings")
+
+
+@racks.command()
+def reload(context: typer.Context, config: Config) -> None:
+    """Have the running daemon read the device file again, for the next job; nothing else stops."""
+    from qpuflow.drivers.qblox.driver import QbloxDriver
+    from qpuflow.drivers.qblox.rack_file import load_rack
+
+    settings = load_rack(config)
+    local = [address for address in settings.listen if address.startswith("ipc://")]
+    if not local:
+        raise InputError(
+            f"{settings.name} listens at no socket of this host",
+            where=str(config),
+            remedy='Add "ipc://rack.sock" to listen.',
+        )
+
+    async def ask() -> str:
+        driver = QbloxDriver(settings.name, {"address": local[0]})
+        try:
+            return await driver.reload(settings_of(context).user)
+        finally:
+            await driver.close()
+
+    console.print(f"In force from the next job on: {asyncio.run(ask())}", markup=False)
+
+
+@racks.command()
+def versions(
+    config: Config,
+    show: Annotated[int | None, typer.Option(help="Print the device file of that number.")] = None,
+) -> None:
+    """Every device file that was ever in force: since when, and who changed it."""
+    import contextlib
+    import json
+
+    import yaml
+    from rich.table import Table
+
+    from qpuflow.drivers.qblox.daemon.journal import Journal
+    from qpuflow.drivers.qblox.rack_file import load_rack
+
+    file = load_rack(config).state_directory / "journal.sqlite"
+    if not file.exists():
+        raise NotFound("The rack has no journal yet", where=str(file))
+    with contextlib.closing(Journal(file)) as journal:
+        if show is None:
+            table = Table("number", "since (UTC)", "who", "hash")
+            for one in journal.device_versions():
+                table.add_row(str(one.number), f"{one.since:%Y-%m-%d %H:%M:%S}", one.who, one.hash)
+            console.print(table)
+        elif (content := journal.device_file(show)) is None:
+            raise NotFound(f"There is no version {show} of the device file")
+        else:
+            yaml.safe_dump(json.loads(content), sys.stdout, sort_keys=False)
 
 
 @racks.command("import")

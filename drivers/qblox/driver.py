@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -29,6 +29,7 @@ from qpuflow.drivers.qblox.link.messages import (
     Fetch,
     Health,
     Kept,
+    Reload,
     Reply,
     Report,
     Request,
@@ -47,6 +48,7 @@ NEWS_SECONDS = 5.0
 """How long the rack may keep a question about a job until it has news."""
 TIMEOUT_SECONDS = 15.0
 """For any answer; longer than a rack waits for news."""
+CONFIRMED_AT_ONCE = 1000
 RUN_OVERHEAD_SECONDS = 0.1
 """Compiling, loading and reading one upload; typical of a cluster in the same rack."""
 
@@ -132,8 +134,27 @@ class QbloxDriver:
         return Outcome(named, Usage(seconds=results.seconds))
 
     async def confirm(self, tokens: Sequence[str]) -> Sequence[str]:
-        kept: Kept = await self._ask(Confirm(tokens=tuple(tokens)), Kept)
-        return kept.tokens
+        for page in _pages(tokens):
+            await self._ask(Confirm(tokens=page), Kept)
+        return () if tokens else await self._kept()
+
+    async def _kept(self) -> list[str]:
+        found: list[str] = []
+        after: int | None = 0
+        while after is not None:
+            page: Kept = await self._ask(Confirm(after=after), Kept)
+            found += page.tokens
+            after = page.more_after
+        return found
+
+    async def reload(self, who: str) -> str:
+        """Have the rack read its device file again; the hash of the one in force then.
+
+        `InputError` where it is wrong, and nothing has changed.
+        """
+        report: Report = await self._ask(Reload(who=who), Report)
+        self._described = None
+        return str(report.values["device_file_hash"])
 
     async def cancel(self, ticket: Ticket) -> None:
         await self._ask(Cancel(token=ticket.token), State)
@@ -200,6 +221,11 @@ class QbloxDriver:
             raise error_of(reply)
         assert isinstance(reply, expected)
         return reply
+
+
+def _pages(tokens: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for first in range(0, len(tokens), CONFIRMED_AT_ONCE):
+        yield tuple(tokens[first : first + CONFIRMED_AT_ONCE])
 
 
 def _ticket(token: str, state: State) -> Ticket:

@@ -29,4 +29,7 @@ class RackSettings(Value):
     listen: tuple[str, ...] = Field(
         default=("ipc://rack.sock",), description="ipc://PATH or tls+tcp://HOST:PORT, or several."
     )
+    keep_gigabytes: float = Field(
+        default=20.0, gt=0, description="What the journal may take of requests and results."
+    )
     keys: Path | None = Field(default=None, description="Folder of the daemon's keys, for TLS.")

@@ -18,12 +18,14 @@ import pynng
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
 
+from qpuflow.deployments.cli.app import app
 from qpuflow.domain.device import Device
-from qpuflow.domain.errors import OperatorNeeded, Refused, Unavailable
+from qpuflow.domain.errors import InputError, NotFound, OperatorNeeded, Refused, Unavailable
 from qpuflow.drivers.base import RemoteState, Ticket
 from qpuflow.drivers.conformance.kit import last_status
-from qpuflow.drivers.qblox.daemon.journal import CUT_OFF, KEPT_DAYS, Journal
+from qpuflow.drivers.qblox.daemon.journal import CUT_OFF, KEPT_DAYS, OVERDUE_SECONDS, Journal
 from qpuflow.drivers.qblox.driver import QbloxDriver
 from qpuflow.drivers.qblox.link.certificates import Keys, make_keys
 from qpuflow.drivers.qblox.link.errors import StaleLease
@@ -204,8 +206,42 @@ async def test_a_peer_of_another_version_is_told_so(daemon: Daemon) -> None:
     body = json.loads(Envelope(body=Health()).model_dump_json())
     answer = json.loads(await asker.ask(json.dumps({**body, "version": 9}).encode()))
     assert answer["error"] == "OperatorNeeded"
-    assert "version 2 of the link, and was asked in 9" in answer["what"]
+    assert "version 3 of the link, and was asked in 9" in answer["what"]
     asker.close()
+
+
+def command_of(daemon: Daemon, *words: str) -> Result:
+    return CliRunner().invoke(
+        app, ["rack", words[0], "--config", str(daemon.folder / "rack.toml"), *words[1:]]
+    )
+
+
+def test_a_device_file_is_taken_over_while_it_runs_and_who_did_it_is_known(
+    daemon: Daemon,
+) -> None:
+    file = daemon.folder / "device.yml"
+    before = file.read_text()
+    try:
+        file.write_text(before.replace("amplitude_180: 0.18", "amplitude_180: 1.8"))
+        wrong = command_of(daemon, "reload")
+        assert isinstance(wrong.exception, InputError)
+        assert "full scale" in wrong.exception.what
+        assert wrong.exception.where is not None
+        assert "device.yml:" in wrong.exception.where
+        file.write_text(before.replace("amplitude_180: 0.18", "amplitude_180: 0.17"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("QPUFLOW_USER", "olga")
+            assert command_of(daemon, "reload").exit_code == 0
+        listed = command_of(daemon, "versions").stdout
+        assert f"{file.owner()}, who owns the file" in listed
+        assert "olga" in listed
+        assert "amplitude_180: 0.17" in command_of(daemon, "versions", "--show", "2").stdout
+        assert "amplitude_180: 0.18" in command_of(daemon, "versions", "--show", "1").stdout
+        unknown = command_of(daemon, "versions", "--show", "3")
+        assert isinstance(unknown.exception, NotFound)
+    finally:
+        file.write_text(before)
+        command_of(daemon, "reload")
 
 
 async def test_a_stale_holder_is_refused_by_the_rack(daemon: Daemon, device: Device) -> None:
@@ -221,6 +257,10 @@ async def test_a_stale_holder_is_refused_by_the_rack(daemon: Daemon, device: Dev
     await driver.close()
 
 
+def overdue(journal: Journal, seconds: float = -1) -> list[str]:
+    return [token for _, token in journal.unconfirmed(seconds)]
+
+
 async def test_results_stay_until_they_are_confirmed(tmp_path: Path) -> None:
     with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
         for token in ("one", "two", "running"):
@@ -229,15 +269,15 @@ async def test_results_stay_until_they_are_confirmed(tmp_path: Path) -> None:
             journal.begin_next()
             journal.end(token, RemoteState.COMPLETED, results=b"results")
         journal.begin_next()
-        assert journal.unconfirmed() == [], "there is time yet"
-        assert journal.unconfirmed(overdue_seconds=-1) == ["one", "two"]
+        assert overdue(journal, OVERDUE_SECONDS) == [], "there is time yet"
+        assert overdue(journal) == ["one", "two"]
         journal.confirm(["one", "running", "unknown"])
-        assert journal.unconfirmed(overdue_seconds=-1) == ["two"]
+        assert overdue(journal) == ["two"]
         one = journal.find("one")
         assert one is not None
         assert one.results == b"results", "a restored ledger may ask again"
         journal.end("running", RemoteState.FAILED, "broke")
-        assert journal.unconfirmed(overdue_seconds=-1) == ["two", "running"]
+        assert overdue(journal) == ["two", "running"]
         later = time.time() + (KEPT_DAYS + 1) * 86400
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(time, "time", lambda: later)
@@ -247,7 +287,7 @@ async def test_results_stay_until_they_are_confirmed(tmp_path: Path) -> None:
             assert (one.results, one.request) == (None, b"")
             assert two is not None
             assert two.results == b"results"
-            assert journal.unconfirmed() == ["two", "running"]
+            assert overdue(journal, OVERDUE_SECONDS) == ["two", "running"]
         assert journal.accept("one", 1, b"request").state is RemoteState.COMPLETED
 
 

@@ -2,7 +2,8 @@
 
 SQLite with a synchronous write-ahead log: one writer, no server, and a power cut loses nothing
 that was said to be accepted. Results stay until a ledger has said that it has them, and for
-`KEPT_DAYS` more: one that was restored from its backup may ask again.
+`KEPT_DAYS` more: one that was restored from its backup may ask again. Where the room that the
+journal may take is full, those days end early; where that is not enough, nothing more is accepted.
 """
 
 from __future__ import annotations
@@ -17,12 +18,17 @@ from pathlib import Path
 from qpuflow.domain.errors import Refused
 from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.qblox.config import Configuration
+from qpuflow.drivers.qblox.daemon import device_files
 from qpuflow.drivers.qblox.link.errors import StaleLease
 
 KEPT_DAYS = 7
 OVERDUE_SECONDS = 3600.0
 """After which whoever asks is told what nobody has confirmed."""
-MOST_OVERDUE = 1000
+PAGE = 1000
+"""Tokens of one answer."""
+FORGOTTEN_DAYS = 90
+"""After which not even the token of a confirmed job is known any more."""
+MOST_BYTES = 20 * 10**9
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
   token TEXT PRIMARY KEY,
@@ -37,12 +43,8 @@ CREATE TABLE IF NOT EXISTS jobs (
   confirmed REAL
 );
 CREATE TABLE IF NOT EXISTS closed (token TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS device_files (
-  hash TEXT PRIMARY KEY,
-  content TEXT NOT NULL,
-  since REAL NOT NULL
-);
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, number);
+CREATE INDEX IF NOT EXISTS jobs_by_lease ON jobs (fencing_token);
 CREATE INDEX IF NOT EXISTS jobs_kept ON jobs (confirmed, ended) WHERE request <> x'';
 """
 CUT_OFF = "The rack's daemon ended while it ran; it is not run again"
@@ -63,29 +65,36 @@ class Entry:
 
 
 class Journal:
-    """Of one rack. Used from one thread."""
+    """Of one rack. Used from one thread. `most_bytes`: of requests and results together."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.executescript(_SCHEMA)
+        self._connection.executescript(_SCHEMA + device_files.SCHEMA)
+        columns = self._connection.execute("PRAGMA table_info(closed)").fetchall()
+        if "at" not in [column[1] for column in columns]:
+            self._connection.execute("ALTER TABLE closed ADD COLUMN at REAL")
+        self._kept_bytes = self._count_bytes()
 
     def accept(
         self, token: str, fencing_token: int, request: bytes, *, reopen: bool = False
     ) -> Entry:
         """The entry of this token, new or old: a request that comes twice is one job.
 
-        `StaleLease` where a higher fencing token was seen; `Refused` where nothing can be written
-        or the token is closed.
+        `StaleLease` where a higher fencing token was seen; `Refused` where nothing can be written,
+        the journal is full, or the token is closed.
         """
+        if known := self.find(token):
+            return known
+        self._make_room(len(request))
         with self._transaction():
-            if known := self.find(token):
-                return known
             if not reopen and self._is_closed(token):
                 raise Refused("The rack was asked for this job before it came, and said so")
             highest, count = self._connection.execute(
-                "SELECT coalesce(max(fencing_token), 0), coalesce(max(number), 0) FROM jobs"
+                "SELECT (SELECT coalesce(max(fencing_token), 0) FROM jobs), "
+                "(SELECT coalesce(max(number), 0) FROM jobs)"
             ).fetchone()
             if fencing_token < highest:
                 raise StaleLease(
@@ -96,6 +105,7 @@ class Journal:
                 "VALUES (?, ?, ?, ?, ?)",
                 (token, count + 1, fencing_token, RemoteState.QUEUED, request),
             )
+        self._kept_bytes += len(request)
         return Entry(token, count + 1, RemoteState.QUEUED, "", request, None)
 
     def find(self, token: str) -> Entry | None:
@@ -109,7 +119,9 @@ class Journal:
         """Accept it no more, unless it has been accepted."""
         with self._transaction():
             if self.find(token) is None:
-                self._connection.execute("INSERT OR IGNORE INTO closed VALUES (?)", (token,))
+                self._connection.execute(
+                    "INSERT OR IGNORE INTO closed (token, at) VALUES (?, ?)", (token, time.time())
+                )
 
     def _is_closed(self, token: str) -> bool:
         query = "SELECT 1 FROM closed WHERE token = ?"
@@ -143,7 +155,9 @@ class Journal:
                     RemoteState.RUNNING,
                 ),
             )
-        return done.rowcount == 1
+        has_ended = done.rowcount == 1
+        self._kept_bytes += len(results or b"") * has_ended
+        return has_ended
 
     def cut_off(self) -> None:
         """What ran when the daemon last ended: whether it played is not known, so it has failed."""
@@ -162,34 +176,39 @@ class Journal:
                 "WHERE token = ? AND ended IS NOT NULL AND confirmed IS NULL",
                 [(now, token) for token in tokens],
             )
-            self._connection.execute(
-                "UPDATE jobs SET results = NULL, request = x'' "
-                "WHERE confirmed < ? AND request <> x''",
-                (now - KEPT_DAYS * 86400,),
-            )
+            self._forget(now - FORGOTTEN_DAYS * 86400)
+        expired = self._connection.execute(
+            "SELECT number, length(request) + coalesce(length(results), 0) FROM jobs "
+            "WHERE confirmed < ? AND request <> x''",
+            (now - KEPT_DAYS * 86400,),
+        ).fetchall()
+        self._drop(expired)
 
-    def unconfirmed(self, overdue_seconds: float = OVERDUE_SECONDS) -> list[str]:
-        """Tokens of jobs that ended so long ago and that nobody has confirmed, oldest first."""
-        rows = self._connection.execute(
-            "SELECT token FROM jobs WHERE confirmed IS NULL AND ended < ? AND request <> x'' "
-            "ORDER BY ended LIMIT ?",
-            (time.time() - overdue_seconds, MOST_OVERDUE),
-        )
-        return [row[0] for row in rows]
+    def unconfirmed(
+        self, overdue_seconds: float = OVERDUE_SECONDS, *, after: int = 0
+    ) -> list[tuple[int, str]]:
+        """Number and token of jobs that ended so long ago and that nobody has confirmed.
 
-    def note_device_file(self, configuration: Configuration) -> None:
-        """Every version that was ever in force is kept, with when it first was."""
+        At most a page of them, in the order of their numbers, those above `after`.
+        """
+        return self._connection.execute(
+            "SELECT number, token FROM jobs WHERE confirmed IS NULL AND ended < ? "
+            "AND request <> x'' AND number > ? ORDER BY number LIMIT ?",
+            (time.time() - overdue_seconds, after, PAGE),
+        ).fetchall()
+
+    def note_device_file(self, configuration: Configuration, who: str) -> None:
         content = configuration.device.model_dump_json()
         with self._transaction():
-            self._connection.execute(
-                "INSERT OR IGNORE INTO device_files (hash, content, since) VALUES (?, ?, ?)",
-                (configuration.device_hash, content, time.time()),
-            )
+            device_files.note(self._connection, configuration.device_hash, content, who)
 
-    def device_files(self) -> list[str]:
-        """Hashes, the oldest first."""
-        query = "SELECT hash FROM device_files ORDER BY since"
-        return [row[0] for row in self._connection.execute(query)]
+    def device_versions(self) -> Sequence[device_files.Version]:
+        """The oldest first."""
+        return device_files.versions(self._connection)
+
+    def device_file(self, number: int) -> str | None:
+        """That of a version, as JSON."""
+        return device_files.content_of(self._connection, number)
 
     def executions(self) -> dict[str, int]:
         """How often each token was begun."""
@@ -201,6 +220,44 @@ class Journal:
 
     def close(self) -> None:
         self._connection.close()
+
+    def _make_room(self, size: int) -> None:
+        """For one more request. Results go early only where their ledger has them."""
+        while self._kept_bytes + size > self._most_bytes:
+            oldest = self._connection.execute(
+                "SELECT number, length(request) + coalesce(length(results), 0) FROM jobs "
+                "WHERE confirmed IS NOT NULL AND request <> x'' ORDER BY confirmed LIMIT 100"
+            ).fetchall()
+            if not oldest:
+                raise Refused(
+                    f"The rack keeps {self._kept_bytes / 1e6:,.0f} MB of jobs and results that no "
+                    f"ledger has confirmed, and may keep {self._most_bytes / 1e6:,.0f} MB",
+                    remedy="Run the deployment sync-devices, or raise keep_gigabytes in rack.toml.",
+                )
+            self._drop(oldest)
+
+    def _drop(self, numbers_and_bytes: Sequence[tuple[int, int]]) -> None:
+        with self._transaction():
+            self._connection.executemany(
+                "UPDATE jobs SET results = NULL, request = x'' WHERE number = ?",
+                [(number,) for number, _ in numbers_and_bytes],
+            )
+        self._kept_bytes -= sum(size for _, size in numbers_and_bytes)
+
+    def _count_bytes(self) -> int:
+        """Once: it reads every row."""
+        query = "SELECT total(length(request) + coalesce(length(results), 0)) FROM jobs"
+        return int(self._connection.execute(query).fetchone()[0])
+
+    def _forget(self, before: float) -> None:
+        """All but the newest job and the highest lease, by which later ones are judged."""
+        self._connection.execute(
+            "DELETE FROM jobs WHERE confirmed < ? AND request = x'' "
+            "AND number < (SELECT max(number) FROM jobs) "
+            "AND fencing_token < (SELECT max(fencing_token) FROM jobs)",
+            (before,),
+        )
+        self._connection.execute("DELETE FROM closed WHERE at < ?", (before,))
 
     @contextmanager
     def _transaction(self) -> Generator[None]:

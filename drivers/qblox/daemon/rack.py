@@ -7,7 +7,6 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -16,12 +15,13 @@ from qpuflow.domain.errors import Conflict, InputError, NotFound, OperatorNeeded
 from qpuflow.domain.limits import check_limits
 from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.qblox.config import Configuration, load_configuration
-from qpuflow.drivers.qblox.daemon.journal import Entry, Journal
+from qpuflow.drivers.qblox.daemon.journal import PAGE, Entry, Journal
 from qpuflow.drivers.qblox.devices import device_of
 from qpuflow.drivers.qblox.engine import Engine
 from qpuflow.drivers.qblox.link import messages
 from qpuflow.drivers.qblox.link.errors import failure_of
 from qpuflow.drivers.qblox.link.messages import VERSION
+from qpuflow.drivers.qblox.session import Ran
 from qpuflow.drivers.qblox.settings import RackSettings
 from qpuflow.ledger.dataset_codec import encode
 
@@ -31,7 +31,7 @@ _log = logging.getLogger("qpuflow.rack")
 @dataclass(slots=True)
 class _Running:
     token: str
-    task: asyncio.Task[Any]
+    task: asyncio.Task[Ran]
 
 
 class Rack:
@@ -64,7 +64,8 @@ class Rack:
     def recover(self) -> None:
         """Before anybody is answered: what an earlier daemon ran is over."""
         self._journal.cut_off()
-        self._journal.note_device_file(self._configuration)
+        file = self._settings.device_file
+        self._journal.note_device_file(self._configuration, f"{file.owner()}, who owns the file")
 
     async def work(self) -> None:
         """Run what waits, one after the other, until cancelled."""
@@ -77,9 +78,12 @@ class Rack:
 
     def stop(self) -> None:
         """End what runs, the sequencers with it; what waits stays in the journal."""
-        if self._running is not None:
-            self._journal.end(self._running.token, RemoteState.FAILED, "The rack was shut down")
-            self._running.task.cancel()
+        running, self._running = self._running, None
+        if running is not None and running.task.done():
+            self._record(running)
+        elif running is not None:
+            self._journal.end(running.token, RemoteState.FAILED, "The rack was shut down")
+            running.task.cancel()
         self._engine.close()
 
     async def _reply(self, content: bytes) -> messages.Message:  # noqa: C901, PLR0911  one a request
@@ -95,18 +99,18 @@ class Rack:
                 return await self._status(token, known, seconds)
             case messages.Fetch(token=token):
                 return self._results(token)
-            case messages.Confirm(tokens=tokens):
+            case messages.Confirm(tokens=tokens, after=after):
                 if tokens:
                     self._journal.confirm(tokens)
-                return messages.Kept(tokens=tuple(self._journal.unconfirmed()))
+                return self._kept(after)
             case messages.Cancel(token=token):
                 return await self._cancel(token)
             case messages.Health():
                 return messages.Report(values=self._health())
             case messages.Telemetry():
                 return messages.Report(values=await self._telemetry())
-            case messages.Reload():
-                return self._reload()
+            case messages.Reload(who=who):
+                return self._reload(who)
 
     @property
     def _device(self) -> Device:
@@ -177,7 +181,12 @@ class Rack:
             "device_file_hash": self._configuration.device_hash,
         }
 
-    def _reload(self) -> messages.Report:
+    def _kept(self, after: int) -> messages.Kept:
+        page = self._journal.unconfirmed(after=after)
+        more = page[-1][0] if len(page) == PAGE else None
+        return messages.Kept(tokens=tuple(token for _, token in page), more_after=more)
+
+    def _reload(self, who: str) -> messages.Report:
         """A file that is wrong changes nothing."""
         fresh = load_configuration(self._settings.device_file, self._settings.hardware_file)
         if fresh.hardware_hash != self._configuration.hardware_hash:
@@ -188,7 +197,7 @@ class Rack:
             )
         if fresh.device_hash != self._configuration.device_hash:
             self._configuration = fresh
-            self._journal.note_device_file(fresh)
+            self._journal.note_device_file(fresh, who)
         return messages.Report(values={"device_file_hash": fresh.device_hash})
 
     async def _run(self, entry: Entry) -> None:
@@ -203,24 +212,30 @@ class Rack:
             await self._tell()
             return
         task = asyncio.create_task(self._engine.execute(executables, request.shots))
-        self._running = _Running(entry.token, task)
+        running = self._running = _Running(entry.token, task)
         began = time.monotonic()
         await asyncio.wait([task])
         self._busy_seconds += time.monotonic() - began
-        self._running = None
+        if self._running is running:  # else it was recorded when the rack was stopped
+            self._running = None
+            self._record(running)
+        await self._tell()
+
+    def _record(self, running: _Running) -> None:
+        """What became of work that is done."""
+        task, token = running.task, running.token
         if task.cancelled():
-            self._journal.end(entry.token, RemoteState.CANCELLED)
+            self._journal.end(token, RemoteState.CANCELLED)
         elif error := task.exception():
-            _log.warning("%s failed: %s", entry.ticket, error)
-            self._journal.end(entry.token, RemoteState.FAILED, str(error) or repr(error))
+            _log.warning("%s failed: %s", token, error)
+            self._journal.end(token, RemoteState.FAILED, str(error) or repr(error))
         else:
             ran = task.result()
             self._played_seconds += ran.seconds
             datasets = tuple(encode(dataset) for dataset in ran.datasets)
             results = messages.Results(datasets=datasets, seconds=ran.seconds)
             content = results.model_dump_json().encode()
-            self._journal.end(entry.token, RemoteState.COMPLETED, results=content)
-        await self._tell()
+            self._journal.end(token, RemoteState.COMPLETED, results=content)
 
     async def _tell(self) -> None:
         async with self._news:

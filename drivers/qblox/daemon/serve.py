@@ -25,7 +25,9 @@ async def serve(settings: RackSettings) -> None:
     configuration = load_configuration(settings.device_file, settings.hardware_file)
     state = settings.state_directory
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _the_only_one(state), contextlib.closing(Journal(state / "journal.sqlite")) as journal:
+    most = round(settings.keep_gigabytes * 1e9)
+    file = state / "journal.sqlite"
+    with _the_only_one(state), contextlib.closing(Journal(file, most)) as journal:
         engine = Engine(settings, configuration, state / "work")
         rack = Rack(settings, configuration, journal, engine)
         rack.recover()

@@ -15,7 +15,7 @@ from qpuflow.domain.device import Device
 from qpuflow.domain.executable import Executable, Register
 from qpuflow.drivers.base import RemoteState
 
-VERSION = 2
+VERSION = 3
 
 
 class Message(BaseModel):
@@ -102,10 +102,14 @@ class Fetch(Message):
 
 
 class Confirm(Message):
-    """The ledger has what became of these. The answer tells of which it should have heard."""
+    """The ledger has what became of these. The answer tells of which it should have heard.
+
+    `after`: the answer begins behind that number, which an earlier one gave as `more_after`.
+    """
 
     kind: Literal["confirm"] = "confirm"
     tokens: tuple[str, ...] = ()
+    after: int = 0
 
 
 class Cancel(Message):
@@ -122,9 +126,10 @@ class Telemetry(Message):
 
 
 class Reload(Message):
-    """Read the device file again, for the next job."""
+    """Read the device file again, for the next job. `who` has changed it."""
 
     kind: Literal["reload"] = "reload"
+    who: str
 
 
 Request = Annotated[
@@ -169,10 +174,11 @@ class Results(Message):
 
 
 class Kept(Message):
-    """Jobs that ended a while ago, and whose results nobody has confirmed."""
+    """Jobs that ended a while ago, and whose results nobody has confirmed: a page of them."""
 
     kind: Literal["kept"] = "kept"
     tokens: tuple[str, ...]
+    more_after: int | None = None
 
 
 class Report(Message):

@@ -1,0 +1,197 @@
+"""What a rack's daemon keeps, for how long, and what it says of its device files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xarray as xr
+
+from qpuflow.domain.device import Device
+from qpuflow.domain.errors import Refused
+from qpuflow.drivers.base import RemoteState
+from qpuflow.drivers.qblox.config import Configuration
+from qpuflow.drivers.qblox.daemon import journal as journals
+from qpuflow.drivers.qblox.daemon.journal import FORGOTTEN_DAYS, KEPT_DAYS, Journal
+from qpuflow.drivers.qblox.daemon.rack import Rack
+from qpuflow.drivers.qblox.driver import QbloxDriver
+from qpuflow.drivers.qblox.link.errors import StaleLease
+from qpuflow.drivers.qblox.link.messages import Circuit, Envelope, Execute, Results
+from qpuflow.drivers.qblox.link.sockets import answer_all
+from qpuflow.drivers.qblox.session import Ran
+from qpuflow.drivers.qblox.settings import RackSettings
+from tests.racks.circuits import compiled, ones
+
+
+class QuickEngine:
+    """Instruments that are done at once, before whoever waits for them hears of it."""
+
+    def __init__(self) -> None:
+        self.rack: Rack | None = None
+        self.stopped = asyncio.Event()
+
+    def configure(self, _: Configuration) -> None: ...
+    def close(self) -> None: ...
+    async def execute(self, *_: object) -> Ran:
+        if self.rack is not None:
+            asyncio.get_running_loop().call_soon(self._stop, self.rack)
+        return Ran((xr.Dataset(attrs={"seen": 1}),), 0.5)
+
+    def _stop(self, rack: Rack) -> None:
+        rack.stop()
+        self.stopped.set()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with contextlib.closing(Journal(tmp_path / "journal.sqlite", most_bytes=1000)) as journal:
+        yield journal
+
+
+def a_rack(
+    settings: RackSettings, configuration: Configuration, journal: Journal
+) -> tuple[Rack, QuickEngine]:
+    engine: Any = QuickEngine()
+    return Rack(settings, configuration, journal, engine), engine
+
+
+async def test_a_result_that_is_there_when_the_rack_is_stopped_is_kept(
+    settings: RackSettings, configuration: Configuration, device: Device, tmp_path: Path
+) -> None:
+    with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
+        rack, engine = a_rack(settings, configuration, journal)
+        engine.rack = rack
+        circuit = Circuit.of(compiled(ones(1), device))
+        request = Execute(token="one", fencing_token=1, shots=10, circuits=(circuit,))
+        await rack.answer(Envelope(body=request).model_dump_json().encode())
+        working = asyncio.create_task(rack.work())
+        await asyncio.wait_for(engine.stopped.wait(), 30)
+        working.cancel()
+        entry = journal.find("one")
+        assert entry is not None
+        assert entry.state is RemoteState.COMPLETED, entry.message
+        assert entry.results is not None
+        assert Results.model_validate_json(entry.results).seconds == 0.5
+
+
+def done(journal: Journal, token: str, size: int) -> None:
+    journal.accept(token, 1, b"r" * 10)
+    journal.begin_next()
+    journal.end(token, RemoteState.COMPLETED, results=b"x" * size)
+
+
+def kept(journal: Journal, token: str) -> bool:
+    entry = journal.find(token)
+    assert entry is not None
+    return entry.results is not None
+
+
+def test_confirmed_results_make_room_and_others_never_do(journal: Journal) -> None:
+    for token in ("one", "two", "three"):
+        done(journal, token, 325)
+    journal.confirm(["two"])
+    done(journal, "four", 300)
+    assert [kept(journal, token) for token in ("one", "two", "three", "four")] == [1, 0, 1, 1]
+    with pytest.raises(Refused, match="no ledger has confirmed") as caught:
+        journal.accept("five", 1, b"r" * 100)
+    assert "keep_gigabytes" in (caught.value.remedy or "")
+    assert journal.accept("four", 1, b"").state is RemoteState.COMPLETED, "known already"
+    journal.confirm(["one"])
+    assert journal.accept("five", 1, b"r" * 100).state is RemoteState.QUEUED
+
+
+def test_what_a_journal_keeps_is_known_after_a_restart(journal: Journal, tmp_path: Path) -> None:
+    done(journal, "one", 980)
+    again = Journal(tmp_path / "journal.sqlite", most_bytes=1000)
+    with contextlib.closing(again), pytest.raises(Refused, match="no ledger has confirmed"):
+        again.accept("two", 1, b"r" * 100)
+
+
+def test_old_jobs_are_forgotten_and_leases_are_not(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.accept("leased", 9, b"r")
+    journal.begin_next()
+    journal.end("leased", RemoteState.FAILED)
+    for token in ("old", "new"):
+        journal.accept(token, 9, b"r")
+        journal.begin_next()
+        journal.end(token, RemoteState.FAILED)
+    journal.close_token("never came")
+    journal.confirm(["leased", "old", "new"])
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + (KEPT_DAYS + 1) * 86400)
+    journal.confirm([])
+    monkeypatch.setattr(time, "time", lambda: now + (FORGOTTEN_DAYS + 1) * 86400)
+    journal.confirm([])
+    assert journal.find("new") is not None, "numbers go on behind the newest"
+    with pytest.raises(StaleLease, match="has obeyed lease 9"):
+        journal.accept("late", 8, b"r")
+    assert journal.accept("never came", 9, b"r").number == 4, "a closed token is forgotten, too"
+
+
+async def test_more_unconfirmed_results_than_a_page_are_all_told(
+    settings: RackSettings,
+    configuration: Configuration,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("journal", "rack"):
+        monkeypatch.setattr(f"qpuflow.drivers.qblox.daemon.{module}.PAGE", 3)
+    assert journals.PAGE == 3
+    with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
+        tokens = [f"job-{number}" for number in range(8)]
+        for token in tokens:
+            done(journal, token, 1)
+        rack, _ = a_rack(settings, configuration, journal)
+        address = f"ipc://{tmp_path}/rack.sock"
+        serving = asyncio.create_task(answer_all(address, None, rack.answer))
+        driver = QbloxDriver("rack", {"address": address})
+        now = time.time()
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: now + 2 * journals.OVERDUE_SECONDS)
+            assert await driver.confirm(()) == tokens
+            await driver.confirm(tokens[:7])
+            assert await driver.confirm(()) == tokens[7:]
+        await driver.close()
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+
+
+def test_each_device_file_that_came_into_force_has_a_number_a_time_and_a_name(
+    configuration: Configuration, tmp_path: Path
+) -> None:
+    chip = configuration.device
+    other = Configuration(chip.model_copy(update={"description": "x"}), configuration.hardware)
+    with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
+        for one, who in ((configuration, "a"), (configuration, "b"), (other, "c")):
+            journal.note_device_file(one, who)
+        journal.note_device_file(configuration, "d")
+        found = journal.device_versions()
+        assert [(one.number, one.who) for one in found] == [(1, "a"), (2, "c"), (3, "d")]
+        assert found[0].hash == found[2].hash == configuration.device_hash
+        assert abs(found[0].since.timestamp() - time.time()) < 60
+        assert '"description":"x"' in (journal.device_file(2) or "")
+        assert journal.device_file(9) is None
+
+
+def test_device_files_of_an_older_journal_are_brought_along(tmp_path: Path) -> None:
+    file = tmp_path / "journal.sqlite"
+    with contextlib.closing(sqlite3.connect(file)) as old, old:
+        old.execute("CREATE TABLE device_files (hash TEXT PRIMARY KEY, content TEXT, since REAL)")
+        old.execute("CREATE TABLE closed (token TEXT PRIMARY KEY)")
+        old.execute("INSERT INTO device_files VALUES ('abc', '{}', 1.0)")
+        old.execute("INSERT INTO closed VALUES ('gone')")
+    for _ in range(2):
+        with contextlib.closing(Journal(file)) as journal:
+            (version,) = journal.device_versions()
+            assert (version.hash, version.who) == ("abc", "not recorded")
+            with pytest.raises(Refused, match="before it came"):
+                journal.accept("gone", 1, b"r")

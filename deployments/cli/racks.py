@@ -1,4 +1,4 @@
-"""rack: serve, check, reload, versions, keys, pair, import."""
+"""rack: serve, check, reload, versions, keys, rotate, pair, unpair, import."""
 
 from __future__ import annotations
 
@@ -129,14 +129,39 @@ def import_(
 @racks.command()
 def keys(
     folder: Keys,
-    renew: Annotated[bool, typer.Option(help="A new key in place of the old one.")] = False,
+    renew: Annotated[
+        bool, typer.Option(help="Prepare the next key, for `qpuflow rack rotate`.")
+    ] = False,
 ) -> None:
     """Make this side's key and certificate, and print its fingerprint."""
     from qpuflow.drivers.qblox.link.certificates import make_keys
 
-    made = make_keys(folder, renew=renew)
-    console.print(f"{folder / 'certificate.pem'}", markup=False)
+    made = make_keys(folder)
+    if renew:
+        made = made.renew()
+    console.print(f"{made.folder / 'certificate.pem'}", markup=False)
     console.print(made.fingerprint, markup=False)
+
+
+@racks.command()
+def rotate(folder: Keys) -> None:
+    """Use the next key from now on. Whoever runs with the folder follows within a second."""
+    from qpuflow.drivers.qblox.link.certificates import Keys as Folder
+
+    made = Folder(folder)
+    made.rotate()
+    console.print(f"This side is known by {made.fingerprint}", markup=False)
+
+
+@racks.command()
+def unpair(
+    folder: Keys, fingerprint: Annotated[str, typer.Option(help="Of whom to trust no more.")]
+) -> None:
+    """Trust a certificate of the other side no more; who is connected by it is cut off."""
+    from qpuflow.drivers.qblox.link.certificates import Keys as Folder
+
+    Folder(folder).distrust(_plain(fingerprint))
+    console.print(f"No longer trusted: {_plain(fingerprint)}", markup=False)
 
 
 @racks.command()
@@ -154,13 +179,17 @@ def pair(
 
     text = _certificate(certificate, at)
     found = fingerprint_of(text)
-    if found != fingerprint.lower().replace(":", ""):
+    if found != _plain(fingerprint):
         raise InputError(
             f"The certificate has the fingerprint {found}, not the one that you gave",
             remedy="Compare it with what `qpuflow rack keys` prints on the other side.",
         )
     Folder(folder).trust(text)
     console.print(f"Trusted from now on: {found}", markup=False)
+
+
+def _plain(fingerprint: str) -> str:
+    return fingerprint.lower().replace(":", "")
 
 
 def _certificate(file: Path | None, at: str | None) -> str:

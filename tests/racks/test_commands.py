@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_commands_of_the_guide_work(folder: Path) -> None:
     worker = make_keys(folder / "workers")
     (folder / "worker.pem").write_text(worker.certificate)
-    tried = 0
+    tried, trusted = 0, False
     for line in COMMANDS:
         words = shlex.split(line.replace("FINGERPRINT", worker.fingerprint).partition(">")[0])
         if words[1] in {"serve", "reload", "versions"}:
@@ -40,8 +40,12 @@ def test_the_commands_of_the_guide_work(folder: Path) -> None:
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, (line, result.output, result.exception)
         tried += 1
-    assert tried == 4
-    assert worker.certificate in Keys(folder / "keys").trusted()
+        if words[1] == "pair":
+            trusted = worker.certificate in Keys(folder / "keys").trusted()
+    assert tried == 8
+    assert trusted
+    assert not list((folder / "keys" / "trusted").iterdir()), "and unpaired in the end"
+    assert not (folder / "keys" / "next").exists()
 
 
 def test_what_import_prints_is_a_device_file(folder: Path) -> None:

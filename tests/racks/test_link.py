@@ -30,7 +30,7 @@ from qpuflow.drivers.qblox.driver import QbloxDriver
 from qpuflow.drivers.qblox.link.certificates import Keys, make_keys
 from qpuflow.drivers.qblox.link.errors import StaleLease
 from qpuflow.drivers.qblox.link.messages import Envelope, Execute, Health
-from qpuflow.drivers.qblox.link.sockets import Asker, answer_all
+from qpuflow.drivers.qblox.link.sockets import MOST_AT_ONCE, Asker, answer_all
 from qpuflow.drivers.qblox.rack_file import SHIPPED
 from tests.racks.circuits import bell, compiled, ones
 
@@ -199,6 +199,62 @@ async def test_only_who_is_trusted_is_answered(tmp_path: Path) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await impostor
     assert os.stat(tmp_path / "rack" / "key.pem").st_mode & 0o077 == 0
+
+
+async def test_a_question_that_is_held_is_asked_once_and_again_when_the_line_breaks(
+    tmp_path: Path,
+) -> None:
+    """NNG repeats a request after a while of its own; a rack would hold each of them."""
+    seen, hold = list[bytes](), asyncio.Event()
+
+    async def answer(request: bytes) -> bytes:
+        seen.append(request)
+        if request == b"held":
+            await hold.wait()
+        return request
+
+    address = f"ipc://{tmp_path}/held.sock"
+
+    async def serving() -> asyncio.Task[None]:
+        task = asyncio.create_task(answer_all(address, None, answer))
+        await asyncio.sleep(0)
+        return task
+
+    first = await serving()
+    asker = Asker(address, None)
+    held = asyncio.create_task(asker.ask(b"held", timeout_seconds=60))
+    await asyncio.sleep(2.5)
+    assert await asker.ask(b"quick") == b"quick"
+    assert seen.count(b"held") == 1
+    first.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await first
+    hold.set()
+    second = await serving()
+    assert await held == b"held"
+    assert seen.count(b"held") == 2
+    asker.close()
+    second.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await second
+
+
+async def test_more_questions_than_there_are_places_are_answered_all(tmp_path: Path) -> None:
+    async def answer(request: bytes) -> bytes:
+        await asyncio.sleep(0.01)
+        return request
+
+    address = f"ipc://{tmp_path}/many.sock"
+    task = asyncio.create_task(answer_all(address, None, answer))
+    await asyncio.sleep(0)
+    asker = Asker(address, None)
+    count = MOST_AT_ONCE + 50
+    asked = [str(number).encode() for number in range(count)]
+    assert await asyncio.gather(*(asker.ask(one, 60) for one in asked)) == asked
+    asker.close()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 async def test_a_peer_of_another_version_is_told_so(daemon: Daemon) -> None:

@@ -214,6 +214,11 @@ class Journal:
         """How often each token was begun."""
         return dict(self._connection.execute("SELECT token, executions FROM jobs").fetchall())
 
+    def leases(self) -> list[tuple[str, int]]:
+        """Each token with the lease under which it was accepted, in that order."""
+        query = "SELECT token, fencing_token FROM jobs ORDER BY number"
+        return self._connection.execute(query).fetchall()
+
     def waiting(self) -> int:
         query = "SELECT count(*) FROM jobs WHERE state = ?"
         return int(self._connection.execute(query, (RemoteState.QUEUED,)).fetchone()[0])

@@ -2,7 +2,7 @@
 
 Every peer makes a certificate of its own, and the other side is given it: by its fingerprint, which
 a person compares, or as a file. Several may be trusted at once, so that a key is renewed without a
-moment in which neither is.
+moment in which neither is. Whoever listens or dials follows the folder: nothing is restarted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
@@ -23,13 +23,47 @@ from qpuflow.domain.errors import InputError, OperatorNeeded
 SERVER_NAME = "qpuflow-peer"
 """In every certificate: who a peer is, is told by its key and not by its address."""
 VALID_DAYS = 730
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+class NobodyTrusted(OperatorNeeded):
+    """There is nobody with whom one could talk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What one side shows, and whom it trusts, at one time. All in PEM format."""
+
+    certificate: str
+    key: str = field(repr=False)
+    trusted: str
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A folder with ``key.pem``, ``certificate.pem`` and ``trusted/*.pem``."""
+    """A folder with ``key.pem``, ``certificate.pem`` and ``trusted/*.pem``.
+
+    In ``next`` are, between `renew` and `rotate`, the key and the certificate to come.
+    """
 
     folder: Path
+
+    @property
+    def stamp(self) -> Stamp:
+        """Another one whenever something in the folder was replaced."""
+        files = (self.folder / "key.pem", self.folder / "certificate.pem", *self._trusted_files)
+        return tuple((file.name, *_stamp(file)) for file in files)
+
+    @property
+    def identity(self) -> Identity:
+        """As the files are now. `OperatorNeeded` while they do not belong together."""
+        certificate, key = self.certificate, self.key
+        _require_pair(certificate, key, self.folder)
+        return Identity(certificate, key, self.trusted())
+
+    @property
+    def _trusted_files(self) -> list[Path]:
+        return sorted((self.folder / "trusted").glob("*.pem"))
 
     @property
     def certificate(self) -> str:
@@ -45,11 +79,11 @@ class Keys:
 
     def trusted(self) -> str:
         """All trusted certificates; `OperatorNeeded` where there is none that is still valid."""
-        files = sorted((self.folder / "trusted").glob("*.pem"))
+        files = self._trusted_files
         valid = [text for file in files if _is_valid(text := file.read_text())]
         if not valid:
             expired = f", and {len(files)} that have expired" if files else ""
-            raise OperatorNeeded(
+            raise NobodyTrusted(
                 f"No trusted certificate{expired}",
                 where=str(self.folder / "trusted"),
                 remedy="Run `qpuflow rack pair` on both sides.",
@@ -64,6 +98,37 @@ class Keys:
         (folder / f"{name[:16]}.pem").write_text(certificate)
         return name
 
+    def distrust(self, name: str) -> None:
+        """The certificate with this fingerprint. `InputError` unless it is trusted."""
+        found = [file for file in self._trusted_files if fingerprint(file.read_text()) == name]
+        if not found:
+            raise InputError(
+                f"No certificate with the fingerprint {name} is trusted",
+                where=str(self.folder / "trusted"),
+            )
+        for file in found:
+            file.unlink()
+
+    def renew(self) -> Keys:
+        """Prepare the next key; one that is prepared already stays, for others may trust it."""
+        return make_keys(self.folder / "next")
+
+    def rotate(self) -> None:
+        """From now on the next key is this side's. A rotation that was cut off is completed."""
+        coming = self.folder / "next"
+        files = [
+            file for name in ("key.pem", "certificate.pem") if (file := coming / name).exists()
+        ]
+        if not files:
+            raise InputError(
+                "There is no next key",
+                where=str(self.folder),
+                remedy="Run `qpuflow rack keys --renew`, and have the other side trust it.",
+            )
+        for file in files:
+            file.replace(self.folder / file.name)
+        coming.rmdir()
+
     def _read(self, name: str) -> str:
         try:
             return (self.folder / name).read_text()
@@ -73,10 +138,10 @@ class Keys:
             ) from error
 
 
-def make_keys(folder: Path, *, renew: bool = False) -> Keys:
-    """What is there already stays, unless it shall be renewed."""
+def make_keys(folder: Path) -> Keys:
+    """What is there already stays."""
     keys = Keys(folder)
-    if renew or not (folder / "key.pem").exists():
+    if not (folder / "key.pem").exists():
         folder.mkdir(parents=True, exist_ok=True)
         certificate, key = _self_signed()
         file = folder / "key.pem"
@@ -100,6 +165,32 @@ def shown_at(host: str, port: int) -> str:
         return ssl.get_server_certificate((host, port), timeout=5)
     except (OSError, ssl.SSLError) as error:
         raise InputError(f"Nobody shows a certificate at {host}:{port}: {error}") from error
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        found = file.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_ino)
+
+
+def _require_pair(certificate: str, key: str, folder: Path) -> None:
+    """A pair that is being replaced may be seen half old and half new."""
+    shown = x509.load_pem_x509_certificate(certificate.encode())
+    private = serialization.load_pem_private_key(key.encode(), None)
+    if shown.public_key() != private.public_key():
+        raise OperatorNeeded(
+            "The key is not that of the certificate",
+            where=str(folder),
+            remedy="Run `qpuflow rack rotate` again, or make new keys.",
+        )
+    if not _is_valid(certificate):
+        raise OperatorNeeded(
+            f"The certificate has expired, on {shown.not_valid_after_utc:%Y-%m-%d}",
+            where=str(folder / "certificate.pem"),
+            remedy="Run `qpuflow rack keys --renew` and `qpuflow rack rotate`.",
+        )
 
 
 def _is_valid(certificate: str) -> bool:

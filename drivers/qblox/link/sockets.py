@@ -8,42 +8,56 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pynng
 
 from qpuflow.domain.errors import InputError, OperatorNeeded, Unavailable
-from qpuflow.drivers.qblox.link.certificates import SERVER_NAME, Keys
+from qpuflow.drivers.qblox.link.certificates import (
+    SERVER_NAME,
+    Keys,
+    NobodyTrusted,
+    Stamp,
+)
 
-CONTEXTS = 32
-"""Requests that a rack answers at once; most of them wait for news of a job."""
-RESEND_MS = 1000
+MOST_AT_ONCE = 256
+"""Requests that a rack has before it at once; most of them wait for news of a job."""
+MOST_IDLE = 16
+"""Connections that a worker keeps; it has as many as it has open questions."""
+RESEND_MS = 7000
+"""Longer than a rack keeps a question until it has news: each would come several times. A
+connection that breaks is noticed at once, and what was asked on it is asked again then."""
+LOOK_SECONDS = 1.0
+"""Between two looks at the keys."""
 RECONNECT_MS = (50, 1000)
 MOST_BYTES = 256 * 2**20
+_log = logging.getLogger("qpuflow.rack")
 
 
 class Asker:
-    """A worker's end."""
+    """A worker's end. Used from one event loop."""
 
     def __init__(self, address: str, keys: Keys | None) -> None:
         self._address = address
-        self._socket = pynng.Req0(
-            tls_config=_tls(address, keys, server=False),
-            resend_time=RESEND_MS,
-            recv_max_size=MOST_BYTES,
-            reconnect_time_min=RECONNECT_MS[0],
-            reconnect_time_max=RECONNECT_MS[1],
-        )
-        self._socket.dial(address, block=False)
+        self._keys = keys
+        self._stamp = keys and keys.stamp
+        self._tls = _tls(address, keys, server=False)
+        self._idle: list[_Line] = []
+        self._busy: set[_Line] = set()
+        self._following: asyncio.Task[None] | None = None
 
     async def ask(self, request: bytes, timeout_seconds: float = 15.0) -> bytes:
         """`Unavailable` where no answer came in time; the request may have arrived all the same."""
+        if self._keys is not None and self._following is None:
+            self._following = asyncio.create_task(self._follow(self._keys))
         try:
             async with asyncio.timeout(timeout_seconds):
-                with self._socket.new_context() as context:
-                    await context.asend(request)
-                    return await context.arecv()
+                while True:
+                    with contextlib.suppress(_Replaced):
+                        return await self._ask(request)
         except (TimeoutError, pynng.NNGException) as error:
             words = str(error) or f"no answer within {timeout_seconds:g} s"
             raise Unavailable(
@@ -52,26 +66,216 @@ class Asker:
             ) from error
 
     def close(self) -> None:
-        self._socket.close()
+        if self._following is not None:
+            self._following.cancel()
+        self._replace_lines()
+
+    async def _ask(self, request: bytes) -> bytes:
+        line = self._idle.pop() if self._idle else _Line(self._address, self._tls)
+        self._busy.add(line)
+        try:
+            reply = await line.ask(request)
+        except BaseException:
+            # Its answer may still come, and is nobody's.
+            self._busy.discard(line)
+            line.close()
+            raise
+        self._busy.discard(line)
+        if len(self._idle) < MOST_IDLE and not line.is_closed:
+            self._idle.append(line)
+        else:
+            line.close()
+        return reply
+
+    async def _follow(self, keys: Keys) -> None:
+        """Other keys are other connections; what waits on the old ones is asked again."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            stamp = keys.stamp
+            if stamp == self._stamp:
+                continue
+            with contextlib.suppress(OperatorNeeded):  # half replaced: the old ones serve
+                self._tls = _tls(self._address, keys, server=False)
+                self._stamp = stamp
+                self._replace_lines()
+
+    def _replace_lines(self) -> None:
+        for line in (*self._idle, *self._busy):
+            line.close()
+        self._idle.clear()
+
+
+class _Replaced(Exception):
+    """The line was closed while somebody waited for an answer on it."""
+
+
+class _Line:
+    """A connection, for one request after the other.
+
+    It waits for NNG's own descriptor, in the event loop: a callback from NNG's threads, as pynng's
+    `arecv` has it, takes longer than the way over the wire.
+    """
+
+    def __init__(self, address: str, tls: pynng.TLSConfig | None) -> None:
+        self._socket = pynng.Req0(
+            tls_config=tls,
+            resend_time=RESEND_MS,
+            recv_max_size=MOST_BYTES,
+            reconnect_time_min=RECONNECT_MS[0],
+            reconnect_time_max=RECONNECT_MS[1],
+        )
+        self._socket.dial(address, block=False)
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = self._socket.recv_fd
+        self._loop.add_reader(self._descriptor, self._answered)
+        self._waiting: asyncio.Future[None] | None = None
+        self.is_closed = False
+
+    async def ask(self, request: bytes) -> bytes:
+        try:
+            self._socket.send(request, block=False)
+        except pynng.TryAgain:
+            await self._sent(request)  # it is not connected yet, or not any more
+        while True:
+            self._waiting = self._loop.create_future()
+            await self._waiting
+            with contextlib.suppress(pynng.TryAgain):
+                return self._socket.recv(block=False)
+
+    async def _sent(self, request: bytes) -> None:
+        try:
+            await self._socket.asend(request)
+        except pynng.Closed as error:
+            raise _Replaced from error
+
+    def close(self) -> None:
+        if not self.is_closed:
+            self.is_closed = True
+            self._loop.remove_reader(self._descriptor)
+            self._socket.close()
+            if self._waiting is not None and not self._waiting.done():
+                self._waiting.set_exception(_Replaced())
+
+    def _answered(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
 
 async def answer_all(
     address: str, keys: Keys | None, answer: Callable[[bytes], Awaitable[bytes]]
 ) -> None:
     """Listen until cancelled."""
+    stamp = keys and keys.stamp
     with pynng.Rep0(
-        tls_config=_tls(address, keys, server=True), recv_max_size=MOST_BYTES
+        opener=pynng.lib.nng_rep0_open_raw,
+        tls_config=_tls(address, keys, server=True),
+        recv_max_size=MOST_BYTES,
+        send_buffer_size=MOST_AT_ONCE,
     ) as socket:
         _remove_what_a_killed_one_left(address)
         try:
-            socket.listen(address)
+            listener = socket.listen(address)
         except pynng.NNGException as error:
             raise OperatorNeeded(f"The rack cannot listen at {address}: {error}") from error
         if address.startswith("ipc://"):
             _only_for_us(Path(address.removeprefix("ipc://")))
         async with asyncio.TaskGroup() as group:
-            for _ in range(CONTEXTS):
-                group.create_task(_answer_one_by_one(socket, answer))
+            if keys is not None:
+                group.create_task(_follow(socket, listener, address, keys, stamp))
+            await _Desk(socket, answer, group).serve()
+
+
+class _Desk:
+    """Takes requests from a raw socket, whose messages say in their header whom to answer."""
+
+    def __init__(
+        self,
+        socket: pynng.Rep0,
+        answer: Callable[[bytes], Awaitable[bytes]],
+        group: asyncio.TaskGroup,
+    ) -> None:
+        self._socket = socket
+        self._answer = answer
+        self._group = group
+        self._loop = asyncio.get_running_loop()
+        self._places = MOST_AT_ONCE
+
+    async def serve(self) -> None:
+        descriptor = self._socket.recv_fd
+        self._loop.add_reader(descriptor, self._take)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._loop.remove_reader(descriptor)
+            self._places = -MOST_AT_ONCE  # nothing is taken any more, whatever ends now
+
+    def _take(self) -> None:
+        """As many as there are places for; the others wait in NNG."""
+        with contextlib.suppress(pynng.TryAgain):
+            while self._places > 0:
+                message = self._socket.recv_msg(block=False)
+                self._places -= 1
+                self._group.create_task(self._reply(message))
+        if self._places == 0:
+            self._loop.remove_reader(self._socket.recv_fd)
+
+    async def _reply(self, message: pynng.Message) -> None:
+        reply = await self._answer(message.bytes)
+        _fill(message, reply)
+        with contextlib.suppress(pynng.NNGException):  # who asked has gone
+            try:
+                self._socket.send_msg(message, block=False)
+            except pynng.TryAgain:
+                await self._socket.asend_msg(message)
+        self._places += 1
+        if self._places == 1:
+            self._loop.add_reader(self._socket.recv_fd, self._take)
+
+
+def _fill(message: Any, content: bytes) -> None:
+    """A reply is the request with another body: its header is the way back. pynng has no word
+    for that."""
+    raw = message._nng_msg  # noqa: SLF001
+    pynng.lib.nng_msg_clear(raw)
+    pynng.check_err(pynng.lib.nng_msg_append(raw, content, len(content)))
+
+
+async def _follow(
+    socket: pynng.Rep0,
+    listener: pynng.Listener | None,
+    address: str,
+    keys: Keys,
+    stamp: Stamp | None,
+) -> None:
+    """Whenever the keys are others, listen anew with them.
+
+    Who is connected is cut off, and comes back at once if it is still trusted; what it asked
+    meanwhile it asks again, and is answered by token.
+    """
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        latest = keys.stamp
+        if latest == stamp and listener is not None:
+            continue
+        try:
+            config = _tls(address, keys, server=True)
+        except NobodyTrusted as error:
+            listener, stamp = _shut(listener), latest
+            _log.warning("Nobody is answered at %s: %s", address, error)
+            continue
+        except OperatorNeeded as error:
+            _log.info("The old keys serve at %s: %s", address, error)
+            continue
+        listener = _shut(listener)
+        with contextlib.suppress(pynng.AddressInUse):  # the next time, then
+            socket.tls_config = config
+            listener, stamp = socket.listen(address), latest
+            _log.info("The keys at %s were replaced", address)
+
+
+def _shut(listener: pynng.Listener | None) -> None:
+    if listener is not None:
+        listener.close()
 
 
 def _remove_what_a_killed_one_left(address: str) -> None:
@@ -84,20 +288,6 @@ def _only_for_us(path: Path) -> None:
     path.chmod(0o600)
 
 
-async def _answer_one_by_one(
-    socket: pynng.Rep0, answer: Callable[[bytes], Awaitable[bytes]]
-) -> None:
-    task = asyncio.current_task()
-    assert task is not None
-    with socket.new_context() as context:
-        # pynng forgets a cancellation that comes together with a message.
-        while not task.cancelling():
-            request = await context.arecv()
-            reply = await answer(request)
-            with contextlib.suppress(pynng.NNGException):  # who asked has gone
-                await context.asend(reply)
-
-
 def _tls(address: str, keys: Keys | None, *, server: bool) -> pynng.TLSConfig | None:
     if address.startswith("ipc://"):
         return None
@@ -107,12 +297,13 @@ def _tls(address: str, keys: Keys | None, *, server: bool) -> pynng.TLSConfig | 
         )
     if keys is None:
         raise OperatorNeeded(f"{address} needs keys", remedy="Run `qpuflow rack pair` first.")
+    identity = keys.identity
     mode = pynng.TLSConfig.MODE_SERVER if server else pynng.TLSConfig.MODE_CLIENT
     return pynng.TLSConfig(
         mode,
         server_name=None if server else SERVER_NAME,
-        ca_string=keys.trusted(),
-        own_cert_string=keys.certificate,
-        own_key_string=keys.key,
+        ca_string=identity.trusted,
+        own_cert_string=identity.certificate,
+        own_key_string=identity.key,
         auth_mode=pynng.TLSConfig.AUTH_MODE_REQUIRED,
     )

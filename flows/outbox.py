@@ -16,14 +16,13 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Scheduled
 
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
+from qpuflow.domain.freshness import BELIEVED_SECONDS
 from qpuflow.domain.policy import Wait
 from qpuflow.ledger import carriers
 from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.database import Ledger
 
 CARRIER_KEY = "carrier-"
-BELIEVED_SECONDS = 5.0
-"""How long a deployment is taken to be there as it was."""
 QUEUED = "Queued"
 """The name of a run's state while the ledger decides when it starts."""
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from prefect.client.schemas.objects import State
 
 from qpuflow.domain.compiling import MODULES
+from qpuflow.domain.freshness import BELIEVED_SECONDS
 from qpuflow.domain.request import digest
 from qpuflow.domain.settings import Settings
 from qpuflow.domain.steps import QpuRules
@@ -24,10 +25,6 @@ from qpuflow.drivers.forked import ForkedPool
 from qpuflow.flows.open_ledger import open_ledger
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.qpus import RegisteredQpu
-
-BELIEVED_SECONDS = 5.0
-"""How long a block is taken to say what it said: asking Prefect's server is a part of every job's
-latency."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,10 @@ from qpuflow.ledger import batches, events
 from qpuflow.ledger.schema import Batch, BatchKind, Carrier, CarrierState, JobRow, Lease
 from qpuflow.ledger.signals import Channel
 
+ASK_AGAIN_SECONDS = 15.0
+"""After which a QPU is asked again what became of an ambiguous job, doubled with each carrier."""
+ASK_AGAIN_AT_LEAST_EVERY_SECONDS = 3600.0
+
 
 class CarrierLost(Conflict):
     """This flow run no longer carries the batch: another one does, or none needs to."""
@@ -81,17 +85,26 @@ async def find(session: AsyncSession, carrier_id: UUID) -> Carriage:
     return _value(*rows.tuples().one())
 
 
+_ORPHANED = text(
+    """
+    SELECT j.batch_id FROM jobs j JOIN carriers c ON c.batch_id = j.batch_id
+    WHERE j.finished_at IS NULL AND j.state <> 'unapproved'
+    GROUP BY j.batch_id
+    HAVING bool_and(c.state NOT IN ('live', 'pending'))
+        AND (bool_or(j.state <> 'ambiguous') OR max(c.created_at) < now() - make_interval(
+            secs => least(:longest, :first * 2 ^ least(max(c.number), 20))))
+    """
+)
+
+
 async def orphaned(session: AsyncSession) -> list[UUID]:
-    """Batches with unfinished jobs and no carrier: their last one ended without finishing."""
-    current = select(Carrier.batch_id).where(
-        Carrier.state.in_([CarrierState.LIVE.value, CarrierState.PENDING.value])
-    )
-    rows = await session.scalars(
-        select(JobRow.batch_id)
-        .where(JobRow.finished_at.is_(None), JobRow.batch_id.not_in(current))
-        .distinct()
-    )
-    return list(rows)
+    """Batches with unfinished jobs and no carrier: their last one ended without finishing.
+
+    Those with ambiguous jobs only have their QPU asked ever more seldom, and those about whose
+    cost an operator is asked have nothing to be carried for.
+    """
+    seconds = {"first": ASK_AGAIN_SECONDS, "longest": ASK_AGAIN_AT_LEAST_EVERY_SECONDS}
+    return list(await session.scalars(_ORPHANED, seconds))
 
 
 async def silent(session: AsyncSession, seconds: float) -> set[UUID]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from qpuflow.ledger import carriers, clearance, events, intents
 from qpuflow.ledger.clearance import Clearance
 from qpuflow.ledger.intents import Handover
 from qpuflow.ledger.schema import IntentState
-from qpuflow.tasks.attempts import again
+from qpuflow.tasks.attempts import again, pause_seconds
 from qpuflow.tasks.step import step
 from qpuflow.tasks.work import Carrying, Chunk, Work
 
@@ -117,7 +118,7 @@ async def _hand_over(chunk: Chunk, work: Work, before: Handover | None) -> _Sett
     if before is not None:
         return await _reconcile(carrying, work, token, "its carrier ended during the dispatch")
     try:
-        ticket = await _submit(chunk, work, token)
+        ticket = await _submit_when_it_may(chunk, work, token)
     except InputError as error:
         return work.ended(JobState.FAILED, str(error)), IntentState.REFUSED
     except Refused as error:
@@ -125,6 +126,21 @@ async def _hand_over(chunk: Chunk, work: Work, before: Handover | None) -> _Sett
     except Exception as error:  # noqa: BLE001  whatever it was, the QPU may have accepted the job
         return await _reconcile(carrying, work, token, str(error) or type(error).__name__)
     return replace(work, ticket=ticket), IntentState.ACCEPTED
+
+
+async def _submit_when_it_may(chunk: Chunk, work: Work, token: str) -> Ticket:
+    """A QPU that refused for now, and said until when, is asked again then, under the same token:
+    it has certainly not accepted it."""
+    times = 0
+    while True:
+        try:
+            return await _submit(chunk, work, token)
+        except Refused as refusal:
+            pause = pause_seconds(refusal, times)
+            if pause is None:
+                raise
+        times += 1
+        await asyncio.sleep(pause)
 
 
 async def _submit(chunk: Chunk, work: Work, token: str) -> Ticket:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 
+from qpuflow.domain.freshness import BELIEVED_SECONDS
 from qpuflow.domain.parsing import ParsedProgram, parse
 from qpuflow.domain.request import Program, ProgramFormat
 from qpuflow.ledger import qpus
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.qpus import RegisteredQpu
 
-BELIEVED_SECONDS = 5.0
-"""How long a QPU is taken to be as it was. Only its limits are checked against that: whether it
-accepts jobs is asked each time."""
 MOST_PROGRAMS = 8
 """A loop runs a few programs with many values; a parsed one may take megabytes."""
 

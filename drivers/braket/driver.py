@@ -195,14 +195,23 @@ class CloudBraketDriver:
         return forward(polled(ask, self._polling))
 
     async def _status(self, arn: str) -> RemoteStatus | None:
-        """None for a word that Braket did not have when this was written."""
+        """None for a word that Braket did not have when this was written, unless it is the last."""
         task = await self._aws.ask(
             "get_quantum_task", quantumTaskArn=arn, additionalAttributeNames=["QueueInfo"]
         )
         state = STATES.get(task["status"])
         if state is None:
-            return None
+            return await self._ended(task)
         return RemoteStatus(state, task.get("failureReason", ""), _place(task))
+
+    async def _ended(self, task: Mapping[str, Any]) -> RemoteStatus | None:
+        """Of a task in an unknown state: what its end and its result tell, if it has any."""
+        if task.get("endedAt") is None:
+            return None
+        if await self._aws.get(f"{task['outputS3Directory']}/results.json") is not None:
+            return RemoteStatus(RemoteState.COMPLETED)
+        message = f"Braket says {task['status']!r}, and there is no result"
+        return RemoteStatus(RemoteState.FAILED, message)
 
     async def fetch(self, ticket: Ticket) -> Outcome:
         from qpuflow.drivers.shots import dataset_of_bits

@@ -118,9 +118,19 @@ class CloudIbmDriver:
     def watch(self, ticket: Ticket) -> AsyncIterator[RemoteStatus]:
         async def ask() -> RemoteStatus | None:
             answer = await self._runtime.ask(f"/jobs/{ticket.id}", exclude_params="true")
-            return _status(_json(answer.text))
+            told = _json(answer.text)
+            return _status(told) or await self._ended(ticket, _word(told))
 
         return forward(polled(ask, self._polling))
+
+    async def _ended(self, ticket: Ticket, word: str) -> RemoteStatus | None:
+        """Of a job in an unknown state: what its end and its result tell, if it has any."""
+        metrics = _json((await self._runtime.ask(f"/jobs/{ticket.id}/metrics")).text)
+        if (metrics.get("timestamps") or {}).get("finished") is None:
+            return None
+        if (await self._runtime.ask(f"/jobs/{ticket.id}/results")).text:
+            return RemoteStatus(_S.COMPLETED)
+        return RemoteStatus(_S.FAILED, f"IBM says {word!r}, and there is no result")
 
     async def fetch(self, ticket: Ticket) -> Outcome:
         from qpuflow.drivers.shots import dataset_of_bits
@@ -193,10 +203,18 @@ def _json(text: str) -> Mapping[str, Any]:
         raise Unavailable(f"The answer is not whole: {error}") from error
 
 
+def _state(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    return job.get("state") or {"status": job.get("status", "")}
+
+
+def _word(job: Mapping[str, Any]) -> str:
+    return str(_state(job).get("status", ""))
+
+
 def _status(job: Mapping[str, Any]) -> RemoteStatus | None:
     """None for a word that IBM did not have when this was written."""
-    told = job.get("state") or {"status": job.get("status", "")}
-    state = STATES.get(str(told.get("status", "")).split(" ")[0].upper())
+    told = _state(job)
+    state = STATES.get(_word(job).split(" ")[0].upper())
     if state is None:
         return None
     code = told.get("reason_code") or told.get("reasonCode")

@@ -68,11 +68,21 @@ def _read(message: str | bytes) -> RemoteStatus | None:
         return None
 
 
+def _ended(job: Mapping[str, Any]) -> RemoteState | None:
+    """Of a job in an unknown state: what its result or its end tell, if it has any."""
+    if job.get("results"):
+        return _S.COMPLETED
+    return _S.FAILED if job.get("result-date") else None
+
+
 def status_of(job: Mapping[str, Any]) -> RemoteStatus | None:
-    """None for a word that Quantinuum did not have when this was written."""
-    state = STATES.get(str(job.get("status")))
+    """None for a word that Quantinuum did not have when this was written, unless it is the last."""
+    word = str(job.get("status"))
+    state = STATES.get(word) or _ended(job)
     if state is None:
         return None
+    if word not in STATES and state is _S.FAILED:
+        return RemoteStatus(state, f"Quantinuum says {word!r}, and there is no result")
     error: Any = job.get("error") or {}
     message = error.get("text", str(error)) if isinstance(error, Mapping) else str(error)
     return RemoteStatus(state, message if error else "", job.get("queue-position"))

@@ -9,7 +9,7 @@ import pytest
 
 from qpuflow.domain.job import JobState
 from qpuflow.domain.policy import PolicyRules
-from qpuflow.ledger import batches, carriers, claims, leases, results
+from qpuflow.ledger import batches, carriers, claims, events, leases, results
 from qpuflow.ledger.carriers import Carriage, CarrierLost
 from qpuflow.ledger.database import Ledger
 from tests.ledger.entities import (
@@ -290,3 +290,39 @@ async def test_a_carrier_that_was_done_cannot_be_lost(ledger: Ledger) -> None:
     async with ledger.begin() as session:
         await carriers.lose(session, CARRIER, carriage, "late", 5)
     assert await rows(ledger, "SELECT number, state FROM carriers") == [(1, "done")]
+
+
+async def test_a_qpu_is_asked_about_an_ambiguous_job_ever_more_seldom(ledger: Ledger) -> None:
+    accepted = await submit(ledger)
+    carrier_id = await begin(ledger, accepted.batch_id)
+    (job,) = await take(ledger, accepted.batch_id)
+    async with ledger.begin() as session:
+        await events.require_move(session, CARRIER, [job.id], JobState.RUNNING)
+        await events.require_move(session, CARRIER, [job.id], JobState.AMBIGUOUS)
+        await carriers.finish(session, carrier_id)
+
+    async def is_orphan_after(seconds: int, number: int) -> bool:
+        aged = f"now() - make_interval(secs => {seconds})"
+        await rows(
+            ledger, f"UPDATE carriers SET created_at = {aged}, number = {number} RETURNING 1"
+        )
+        async with ledger.begin() as session:
+            return await carriers.orphaned(session) == [accepted.batch_id]
+
+    assert not await is_orphan_after(25, number=1)
+    assert await is_orphan_after(35, number=1)
+    assert not await is_orphan_after(35, number=2)
+    assert await is_orphan_after(65, number=2)
+    assert not await is_orphan_after(3500, number=90)
+    assert await is_orphan_after(3700, number=90)
+
+
+async def test_a_job_about_which_an_operator_is_asked_needs_no_carrier(ledger: Ledger) -> None:
+    accepted = await submit(ledger)
+    carrier_id = await begin(ledger, accepted.batch_id)
+    (job,) = await take(ledger, accepted.batch_id)
+    async with ledger.begin() as session:
+        await events.require_move(session, CARRIER, [job.id], JobState.UNAPPROVED)
+        await carriers.finish(session, carrier_id)
+    async with ledger.begin() as session:
+        assert await carriers.orphaned(session) == []

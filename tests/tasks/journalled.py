@@ -36,6 +36,8 @@ class Mischief(Enum):
     """What goes wrong with the next submission."""
 
     REFUSE = auto()
+    THROTTLE = auto()
+    """Refused, and it says when to come again."""
     REJECT = auto()
     """The program itself is refused for good."""
     LOSE_REPLY = auto()
@@ -102,6 +104,8 @@ class JournalledQpu:
         match mischief:
             case Mischief.REFUSE:
                 raise Refused("Busy")
+            case Mischief.THROTTLE:
+                raise Refused("Busy", retry_after_seconds=0.05)
             case Mischief.REJECT:
                 raise InputError("No such gate here")
             case Mischief.LOSE_REQUEST:

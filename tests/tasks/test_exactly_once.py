@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from uuid import UUID
 
 import pytest
 
-from qpuflow.domain.errors import Unavailable
+from qpuflow.domain.errors import Refused, Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.ledger import intents, jobs
 from qpuflow.ledger.carriers import CarrierLost
 from qpuflow.ledger.database import Ledger
+from qpuflow.tasks.attempts import PATIENT_TIMES, pause_seconds
 from qpuflow.tasks.book_slot import book_slot
 from qpuflow.tasks.dispatch import dispatch
 from qpuflow.tasks.post_process import post_process
@@ -320,3 +322,32 @@ async def test_a_cancellation_is_passed_on_although_the_link_failed_once(
     except TimeoutError:
         pytest.fail("the QPU was never told")
     assert (await pipeline.job(job_id)).state is JobState.CANCELLED
+
+
+async def test_a_qpu_that_says_when_to_come_again_is_left_alone_until_then(
+    pipeline: Pipeline, qpu: JournalledQpu
+) -> None:
+    qpu.mischief.extend([Mischief.THROTTLE] * 4)
+    (job_id,) = await pipeline.submit()
+    began = time.monotonic()
+    await pipeline.carry(await pipeline.begin(await pipeline.batch_of(job_id)))
+    job = await pipeline.job(job_id)
+    assert (job.state, job.attempt) == (JobState.COMPLETED, 1)
+    assert time.monotonic() - began > 4 * 0.05
+    assert len(qpu.executions()) == 1
+
+
+async def test_one_that_says_so_again_and_again_gets_the_job_in_a_later_attempt(
+    pipeline: Pipeline, qpu: JournalledQpu
+) -> None:
+    qpu.mischief.extend([Mischief.THROTTLE] * (PATIENT_TIMES + 1))
+    (job_id,) = await pipeline.submit()
+    await pipeline.carry(await pipeline.begin(await pipeline.batch_of(job_id)))
+    job = await pipeline.job(job_id)
+    assert (job.state, job.attempt) == (JobState.COMPLETED, 2)
+
+
+def test_who_asks_for_too_long_a_pause_is_not_waited_for() -> None:
+    assert pause_seconds(Refused("Busy"), 0) is None
+    assert pause_seconds(Refused("Busy", retry_after_seconds=2.0), 0) == 2.0
+    assert pause_seconds(Refused("Busy", retry_after_seconds=3600.0), 0) is None

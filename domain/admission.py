@@ -45,6 +45,7 @@ def check_request(
     """
     check_limits(device, programs=len(request.programs), shots=request.shots)
     _check_measurement(request, device)
+    _check_reset(request, device)
     _check_mitigation(request)
     parsed = tuple(_check_program(program, device, read) for program in request.programs)
     if request.options.measurement_level == 0:
@@ -73,6 +74,20 @@ def _check_measurement(request: JobRequest, device: Device) -> None:
         raise InputError(
             f"{_WITHOUT_BITS[level > 0]} have no bits, and memory and observables are made of bits",
             remedy="Ask for shots of level 1 or 2, or leave memory and observables out.",
+        )
+
+
+def _check_reset(request: JobRequest, device: Device) -> None:
+    if request.options.reset == "passive":
+        return
+    if not device.active_reset:
+        raise InputError(
+            f"{device.name} has no active reset", remedy="Leave reset at passive: it waits instead."
+        )
+    if request.options.measurement_level == 0:
+        raise InputError(
+            "An active reset measures, and a scope keeps one trace",
+            remedy="Leave reset at passive for measurement level 0.",
         )
 
 

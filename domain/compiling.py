@@ -55,6 +55,7 @@ class Compiled:
         memory: bool = False,
         measurement_level: int = 2,
         average: bool = False,
+        active_reset: bool = False,
     ) -> Executable:
         return Executable(
             name,
@@ -66,6 +67,7 @@ class Compiled:
             memory,
             measurement_level,
             average,
+            active_reset,
         )
 
 

@@ -109,6 +109,9 @@ class Device(_Value):
     branching: Branching = Field(
         default=Branching.ANY, description="What may depend on measured bits within one shot."
     )
+    active_reset: bool = Field(
+        default=False, description="It can look at a qubit and turn it back within a shot."
+    )
     pace: Pace = Pace()
 
     @property

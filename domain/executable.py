@@ -31,6 +31,7 @@ class Executable:
     memory: bool = False
     measurement_level: int = 2
     average: bool = False
+    active_reset: bool = False
 
     @property
     def num_clbits(self) -> int:

@@ -112,6 +112,11 @@ class JobOptions(_Value):
     average: bool = Field(
         default=False, description="The mean of all shots in place of each, where a QPU can."
     )
+    reset: Literal["passive", "active"] = Field(
+        default="passive",
+        description="Before each shot and by reset: wait until a qubit has relaxed, or look and "
+        "turn it back, where a QPU can.",
+    )
     mitigate_readout: bool = Field(
         default=False,
         description="Also undo misread bits, by what the QPU's last calibration found.",

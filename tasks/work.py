@@ -57,6 +57,7 @@ class Work:
                 memory=options.memory,
                 measurement_level=options.measurement_level,
                 average=options.average,
+                active_reset=options.reset == "active",
             )
             for stored, parts in zip(self.programs, self.parts, strict=True)
             for part in parts

@@ -47,6 +47,9 @@ def submit(
     average: Annotated[
         bool, typer.Option("--average", help="The mean of all shots in place of each.")
     ] = False,
+    reset: Annotated[
+        str, typer.Option(help="passive: wait before a shot. active: look, and turn back.")
+    ] = "passive",
     mitigate_readout: Annotated[
         bool, typer.Option("--mitigate-readout", help="Also undo misread bits, as calibrated.")
     ] = False,
@@ -69,6 +72,7 @@ def submit(
             "memory": memory,
             "measurement_level": measurement_level,
             "average": average,
+            "reset": reset,
             "mitigate_readout": mitigate_readout,
         },
     )

@@ -28,6 +28,7 @@ def device_of(name: str, chip: DeviceFile, *, max_shots: int, simulated: bool) -
         description=chip.description,
         measurement_levels=(0, 1, 2),
         branching=Branching.ONE_BIT,
+        active_reset=True,
     )
 
 

@@ -139,7 +139,11 @@ def dataset_of_points(
 
     from qpuflow.domain.result import dataset_of
 
-    levels = {"measurement_level": executable.measurement_level, "average": int(executable.average)}
+    levels = {
+        "measurement_level": executable.measurement_level,
+        "average": int(executable.average),
+        "reset": "active" if executable.active_reset else "passive",
+    }
     if executable.average:
         dataset = dataset_of(executable, shots, [{} for _ in points], None, **attrs, **levels)
         if executable.measurement_level == 2:

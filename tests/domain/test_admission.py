@@ -168,6 +168,15 @@ def test_raw_traces_have_no_bits_and_are_bounded() -> None:
     assert check_request(request(BELL2, shots=10_000, options=mean), scope)
 
 
+def test_an_active_reset_is_for_devices_that_look_within_a_shot() -> None:
+    assert "no active reset" in refusal(BELL2, options={"reset": "active"})
+    rack = DEVICE.model_copy(update={"active_reset": True, "measurement_levels": (0, 1, 2)})
+    assert check_request(request(BELL2, options={"reset": "active"}), rack)
+    traced = {"reset": "active", "measurement_level": 0, "average": True}
+    with pytest.raises(InputError, match="a scope keeps one trace"):
+        check_request(request(BELL2, options=traced), rack)
+
+
 RACK = DEVICE.model_copy(
     update={"branching": Branching.ONE_BIT, "gates": (*DEVICE.gates, Gate(name="if_else"))}
 )

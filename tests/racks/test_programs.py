@@ -26,6 +26,7 @@ from qpuflow.drivers.qblox.programs import (
     NativeProgram,
     Timed,
     Turn,
+    Upload,
     by_oscillator,
     native_programs,
 )
@@ -100,6 +101,33 @@ def test_a_condition_waits_for_its_bit(from_text: Callable[[str], NativeProgram]
     (conditional,) = (o for o in program.operations if isinstance(o.operation, Conditional))
     acquired = starts(program, Acquire)[0]
     assert conditional.start_ns >= acquired + 1200 + FEEDBACK_NS
+
+
+def test_an_active_reset_looks_and_turns_back(device: Device, chip: DeviceFile) -> None:
+    circuit = QuantumCircuit(2, 2)
+    circuit.sx(0)
+    circuit.reset(0)
+    circuit.measure([0, 1], [0, 1])
+    passive = compiled(circuit, device)
+    program = native_programs(replace(passive, active_reset=True), chip)[0]
+    assert program.resets
+    assert program.acquisitions_of == {0: 3, 1: 2}
+    assert program.bits == (Acquire(0, 2), Acquire(1, 1)), "what resets writes no bit"
+    looks = [
+        (timed.start_ns, timed.operation.qubit)
+        for timed in program.operations
+        if isinstance(timed.operation, Acquire)
+    ]
+    for timed in program.operations:
+        if isinstance(timed.operation, Conditional):
+            (turn,) = timed.operation.body
+            qubit = turn.operation.qubit
+            assert turn.operation == Turn(timed.operation.source, 180.0, 0.0)
+            last = max(at for at, of in looks if of == qubit and at < timed.start_ns)
+            assert timed.start_ns >= last + 1200 + FEEDBACK_NS
+    durations = Durations(chip)
+    waited = Upload((native_programs(passive, chip)[0],), 1).duration_ns(durations)
+    assert Upload((program,), 1).duration_ns(durations) == program.duration_ns < waited / 10
 
 
 def test_conditions_come_one_after_the_other(from_text: Callable[[str], NativeProgram]) -> None:

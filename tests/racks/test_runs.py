@@ -152,6 +152,24 @@ async def test_more_traces_than_a_job_may_have_are_refused(engine: Engine, devic
         await engine.execute([program], 2000)
 
 
+@pytest.mark.parametrize("average", [False, True])
+async def test_an_active_reset_starts_every_shot_from_the_ground_state(
+    engine: Engine, device: Device, average: bool
+) -> None:
+    circuit = QuantumCircuit(2, 3)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    circuit.reset(0)
+    circuit.measure([0, 1], [1, 2])
+    program = compiled(circuit, device, active_reset=True, average=average)
+    dataset = (await engine.execute([program], 2000)).datasets[0]
+    assert dataset.attrs["reset"] == "active"
+    if average:
+        assert dataset["ones"].values[0] == pytest.approx([1.0, 0.0, 0.0], abs=0.06)
+    else:
+        assert counts_of(dataset)["001"] > 1850
+
+
 async def test_a_sweep_and_a_batch_share_uploads(engine: Engine, device: Device) -> None:
     theta = Parameter("theta")
     circuit = QuantumCircuit(1, 1)

@@ -61,6 +61,9 @@ def circuit_of(program: NativeProgram, relaxation: Mapping[int, Relaxation]) -> 
     latest: dict[int, int] = {}
     taken = 0
     clock = dict.fromkeys(relaxation, 0)
+    if program.resets:
+        # As the shot before has left them: anywhere. What looks at them first sees 0 or 1.
+        circuit.h(sorted(program.qubits))
     for timed in program.operations:
         for qubit in qubits_of(timed.operation):
             if (passed := timed.start_ns - clock.get(qubit, timed.start_ns)) > 0:

@@ -55,8 +55,11 @@ class QbloxExecutor(SchedulingExecutor):
         return gates.Rz(degrees, name)
 
     def _measure(self, name: str, acquire: Acquire, upload: Upload) -> Any:
+        # Operations that are equal are one to the scheduler, which then adds to the one what each
+        # of them needs to feed a condition. Coordinates tell them apart, and reach nothing else.
         return gates.Measure(
             name,
+            coords={"index": acquire.index} if acquire.feeds else None,
             average_segment_repetitions=upload.averaged,
             feedback_trigger_label=name if acquire.feeds else None,
         )

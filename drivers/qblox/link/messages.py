@@ -35,6 +35,7 @@ class Circuit(Message):
     memory: bool
     measurement_level: int
     average: bool
+    active_reset: bool = False
 
     @classmethod
     def of(cls, executable: Executable) -> Circuit:
@@ -47,6 +48,7 @@ class Circuit(Message):
             memory=executable.memory,
             measurement_level=executable.measurement_level,
             average=executable.average,
+            active_reset=executable.active_reset,
         )
 
     def executable(self) -> Executable:
@@ -60,6 +62,7 @@ class Circuit(Message):
             memory=self.memory,
             measurement_level=self.measurement_level,
             average=self.average,
+            active_reset=self.active_reset,
         )
 
 

@@ -86,15 +86,16 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class NativeProgram:
-    """One circuit with its values, in order of time from 0; qubits are relaxed before it.
+    """One circuit with its values, in order of time from 0.
 
     `bits[i]` is the acquisition that classical bit i holds in the end, None where it was never
-    written and so is 0.
+    written and so is 0. Qubits are relaxed before it, unless it `resets` them itself.
     """
 
     operations: tuple[Timed, ...]
     duration_ns: int
     bits: tuple[Acquire | None, ...]
+    resets: bool = False
 
     @property
     def acquisitions(self) -> tuple[Acquire, ...]:

@@ -18,6 +18,7 @@ from qpuflow.drivers.qblox.programs.native import (
     Conditional,
     NativeProgram,
     Operation,
+    Turn,
     qubits_of,
 )
 from qpuflow.drivers.qblox.programs.timing import (
@@ -68,12 +69,15 @@ class _Translation:
         self._bits: list[Acquire | None] = [None] * executable.num_clbits
 
     def program(self) -> NativeProgram:
+        active = self._executable.active_reset
+        for qubit in sorted(self._used()) if active else ():
+            self._reset(qubit)
         for instruction in self._circuit.data:
             self._add(instruction)
         if self._executable.measurement_level == 0:
             self._check_traceable()
         operations, duration = as_late_as_possible(self._steps)
-        return NativeProgram(operations, duration, tuple(self._bits))
+        return NativeProgram(operations, duration, tuple(self._bits), active)
 
     def _add(self, instruction: Any) -> None:
         operation: Any = instruction.operation
@@ -85,6 +89,8 @@ class _Translation:
                 self._steps.append(Step(None, qubits, _pause_ns(operation)))
             case "measure":
                 self._acquire(qubits[0], self._circuit.find_bit(instruction.clbits[0]).index)
+            case "reset" if self._executable.active_reset:
+                self._reset(qubits[0])
             case "if_else":
                 self._branch(branch_of(self._circuit, instruction, self._name))
             case name:
@@ -98,6 +104,23 @@ class _Translation:
         self._taken[qubit] += 1
         self._bits[clbit] = acquire
         self._do(acquire)
+
+    def _reset(self, qubit: int) -> None:
+        """Look, and turn it back if it was a 1."""
+        acquire = Acquire(qubit, self._taken[qubit], feeds=True)
+        self._taken[qubit] += 1
+        self._do(acquire)
+        back = one_after_the_other([Turn(qubit, 180.0, 0.0)], self._durations)
+        self._do(Conditional(qubit, back))
+
+    def _used(self) -> set[int]:
+        """Qubits that anything but waiting is done to."""
+        return {
+            self._circuit.find_bit(qubit).index
+            for instruction in self._circuit.data
+            if instruction.operation.name not in {"barrier", "delay"}
+            for qubit in instruction.qubits
+        }
 
     def _branch(self, branch: Branch) -> None:
         """What a 0 asks for, always; then for a 1 its reverse and what a 1 asks for."""

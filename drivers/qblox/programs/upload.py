@@ -31,7 +31,7 @@ class Upload:
         taken: Counter[int] = Counter()
         clock = 0
         for program in self.programs:
-            clock += max((durations.relax[qubit] for qubit in program.qubits), default=0)
+            clock += _relaxing_ns(program, durations)
             for timed in program.operations:
                 yield Timed(clock + timed.start_ns, _counted(timed, taken))
             taken += program.acquisitions_of
@@ -40,10 +40,14 @@ class Upload:
     def duration_ns(self, durations: Durations) -> int:
         """Of one repetition."""
         return sum(
-            max((durations.relax[qubit] for qubit in program.qubits), default=0)
-            + program.duration_ns
-            for program in self.programs
+            _relaxing_ns(program, durations) + program.duration_ns for program in self.programs
         )
+
+
+def _relaxing_ns(program: NativeProgram, durations: Durations) -> int:
+    if program.resets:
+        return 0
+    return max((durations.relax[qubit] for qubit in program.qubits), default=0)
 
 
 def _counted(timed: Timed, taken: Counter[int]) -> Operation:

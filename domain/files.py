@@ -19,7 +19,8 @@ from qpuflow.domain.admission import readable
 from qpuflow.domain.errors import InputError, NotFound
 from qpuflow.domain.request import MAX_SOURCE_BYTES, Program, ProgramFormat
 
-SUFFIXES = (".qasm", ".qasm2", ".qasm3", ".qpy")
+SUFFIXES = (".qasm", ".qasm2", ".qasm3", ".qpy", ".pytket", ".braket")
+"""The last two are JSON; `.json` is a companion's."""
 
 
 class Companion(BaseModel):

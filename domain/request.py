@@ -34,7 +34,8 @@ class Program(_Value):
         default="program", description="How the program is called in tables and results."
     )
     source: str = Field(
-        description="OpenQASM 2 or 3 text, or a QPY file in base64.",
+        description="OpenQASM 2 or 3 text, a QPY file in base64, or the JSON of a pytket circuit "
+        "or of an Amazon Braket program.",
         json_schema_extra={"format": "text"},
     )
     format: ProgramFormat | None = Field(
@@ -62,7 +63,11 @@ class Program(_Value):
                 f"the program has {size:,} bytes, more than the {MAX_SOURCE_BYTES:,} accepted; "
                 "split it, or send loops as OpenQASM 3 loops"
             )
-        return source
+        if source.lstrip()[:1] != "{":
+            return source
+        from qpuflow.domain.interchange import to_openqasm3
+
+        return to_openqasm3(source)
 
     @field_validator("parameters")
     @classmethod

@@ -34,14 +34,16 @@ class QuickEngine:
 
     def __init__(self) -> None:
         self.rack: Rack | None = None
-        self.stopped = asyncio.Event()
+        self.stopped, self.ran = asyncio.Event(), asyncio.Event()
+        self.dataset = xr.Dataset(attrs={"seen": 1})
 
     def configure(self, _: Configuration) -> None: ...
     def close(self) -> None: ...
     async def execute(self, *_: object) -> Ran:
         if self.rack is not None:
             asyncio.get_running_loop().call_soon(self._stop, self.rack)
-        return Ran((xr.Dataset(attrs={"seen": 1}),), 0.5)
+        self.ran.set()
+        return Ran((self.dataset,), 0.5)
 
     def _stop(self, rack: Rack) -> None:
         rack.stop()
@@ -78,6 +80,43 @@ async def test_a_result_that_is_there_when_the_rack_is_stopped_is_kept(
         assert entry.state is RemoteState.COMPLETED, entry.message
         assert entry.results is not None
         assert Results.model_validate_json(entry.results).seconds == 0.5
+
+
+async def test_a_result_waits_for_room_on_a_full_disk_and_new_jobs_are_refused(
+    settings: RackSettings, configuration: Configuration, device: Device, tmp_path: Path
+) -> None:
+    with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
+        rack, engine = a_rack(settings, configuration, journal)
+        engine.dataset = xr.Dataset({"noise": ("x", [0.5] * 50_000)})
+        circuit = Circuit.of(compiled(ones(1), device))
+
+        async def ask(token: str) -> str:
+            request = Execute(token=token, fencing_token=1, shots=10, circuits=(circuit,))
+            return (await rack.answer(Envelope(body=request).model_dump_json().encode())).decode()
+
+        assert "queued" in await ask("one")
+        pages(journal, at_most=pages(journal) + 4)
+        working = asyncio.create_task(rack.work())
+        await asyncio.wait_for(engine.ran.wait(), 30)
+        await asyncio.sleep(0.2)
+        entry = journal.find("one")
+        assert entry is not None
+        assert entry.state is RemoteState.RUNNING
+        answers = [await ask(f"more-{number}") for number in range(20)]
+        assert "cannot be written: database or disk is full" in answers[-1]
+        pages(journal, at_most=10**6)
+        async with asyncio.timeout(30):
+            while not kept(journal, "one"):  # noqa: ASYNC110  another process's file, as it were
+                await asyncio.sleep(0.05)
+        working.cancel()
+
+
+def pages(journal: Journal, at_most: int | None = None) -> int:
+    """How many the journal's file has; it may grow to `at_most`, as on a disk that is full."""
+    connection: sqlite3.Connection = getattr(journal, "_connection")  # noqa: B009
+    if at_most is not None:
+        connection.execute(f"PRAGMA max_page_count = {at_most}")
+    return connection.execute("PRAGMA page_count").fetchone()[0]
 
 
 def done(journal: Journal, token: str, size: int) -> None:

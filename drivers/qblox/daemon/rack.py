@@ -6,12 +6,22 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
+import stamina
 from pydantic import ValidationError
 
 from qpuflow.domain.device import Device
-from qpuflow.domain.errors import Conflict, InputError, NotFound, OperatorNeeded, QpuflowError
+from qpuflow.domain.errors import (
+    Conflict,
+    InputError,
+    NotFound,
+    OperatorNeeded,
+    QpuflowError,
+    Refused,
+)
 from qpuflow.domain.limits import check_limits
 from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.qblox.config import Configuration, load_configuration
@@ -25,6 +35,7 @@ from qpuflow.drivers.qblox.session import Ran
 from qpuflow.drivers.qblox.settings import RackSettings
 from qpuflow.ledger.dataset_codec import encode
 
+T = TypeVar("T")
 _log = logging.getLogger("qpuflow.rack")
 
 
@@ -71,7 +82,7 @@ class Rack:
         """Run what waits, one after the other, until cancelled."""
         while True:
             self._accepted.clear()
-            if entry := self._journal.begin_next():
+            if entry := await _written(self._journal.begin_next):
                 await self._run(entry)
             else:
                 await self._accepted.wait()
@@ -217,8 +228,8 @@ class Rack:
         await asyncio.wait([task])
         self._busy_seconds += time.monotonic() - began
         if self._running is running:  # else it was recorded when the rack was stopped
+            await _written(lambda: self._record(running))
             self._running = None
-            self._record(running)
         await self._tell()
 
     def _record(self, running: _Running) -> None:
@@ -240,6 +251,17 @@ class Rack:
     async def _tell(self) -> None:
         async with self._news:
             self._news.notify_all()
+
+
+async def _written(write: Callable[[], T]) -> T:
+    """Once there is room: on a full disk, what is to be written waits in memory."""
+    forever = stamina.retry_context(
+        on=Refused, attempts=None, timeout=None, wait_initial=0.5, wait_max=15.0
+    )
+    async for attempt in forever:
+        with attempt:
+            return write()
+    raise AssertionError("it is tried until it succeeds")
 
 
 def _parsed(content: bytes) -> messages.Envelope:

@@ -37,12 +37,13 @@ def connect(hardware: HardwareFile, *, dummy: bool) -> Cluster:
         cluster = Cluster(name, description.ip)
     except (OSError, ConnectionError, RuntimeError) as error:
         raise Unavailable(f"The cluster at {description.ip} does not answer: {error}") from error
-    _check_modules(cluster, kinds)
+    check_modules(cluster, kinds)
     cluster.stop_sequencer()
     return cluster
 
 
-def _check_modules(cluster: Cluster, wanted: dict[int, str]) -> None:
+def check_modules(cluster: Cluster, wanted: dict[int, str]) -> None:
+    """`OperatorNeeded` where the slots do not hold what the hardware file says."""
     for slot, kind in wanted.items():
         module: Any = cluster.modules[slot - 1]
         if not module.present():

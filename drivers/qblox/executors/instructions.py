@@ -68,9 +68,14 @@ def sequencers(instructions: Mapping[str, Any]) -> Iterator[Sequencer]:
 
 
 def instructions_hash(instructions: Mapping[str, Any]) -> str:
-    """SHA-256 of every sequencer's program, waveforms and settings."""
+    """SHA-256 of every sequencer's program and waveforms, and of how it mixes and classifies."""
     content = [
-        [one.slot, one.index, one.settings.sequence, one.settings.modulation_freq]
+        [
+            *(one.slot, one.index, one.settings.sequence, one.settings.modulation_freq),
+            one.settings.integration_length_acq,
+            one.settings.thresholded_acq_rotation,
+            one.settings.thresholded_acq_threshold,
+        ]
         for one in sequencers(instructions)
     ]
     canonical = json.dumps(content, sort_keys=True, default=str)

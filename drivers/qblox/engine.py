@@ -7,6 +7,7 @@ where they run; and a run can be stopped by ending its process, which nothing in
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,33 +40,26 @@ class Engine:
         self._settings = settings
         self._configuration = configuration
         self._directory = directory
+        self._made_of = _packed(settings, configuration, directory)
         self._pool = ForkedPool(preload_of(settings), size=1)
 
     async def warm(self) -> None:
         """Connect, or raise why that cannot be done."""
-        await self._pool.run(_connect, self._settings, self._configuration, self._directory)
+        await self._pool.run(_connect, self._made_of)
 
     async def execute(self, executables: Sequence[Executable], shots: int) -> Ran:
         """Cancelling it ends the process; the next one stops whatever still plays."""
-        return await self._pool.run(
-            _execute,
-            self._settings,
-            self._configuration,
-            self._directory,
-            tuple(executables),
-            shots,
-        )
+        return await self._pool.run(_execute, self._made_of, tuple(executables), shots)
 
     async def telemetry(self) -> dict[str, float | str | None]:
         """Temperatures of the modules in degrees Celsius; None where a module tells none."""
-        return await self._pool.run(
-            _telemetry, self._settings, self._configuration, self._directory
-        )
+        return await self._pool.run(_telemetry, self._made_of)
 
     def configure(self, configuration: Configuration) -> None:
         """Between jobs: a scheduler's device is made once, so its process is another one then."""
         if configuration is not self._configuration:
             self._configuration = configuration
+            self._made_of = _packed(self._settings, configuration, self._directory)
             self._pool.close()
 
     def close(self) -> None:
@@ -76,29 +70,27 @@ _session: Session | None = None
 """Of this process, once it has one."""
 
 
-def _connect(settings: RackSettings, configuration: Configuration, directory: Path) -> None:
-    _the_session(settings, configuration, directory)
+def _packed(settings: RackSettings, configuration: Configuration, directory: Path) -> bytes:
+    """What a session is made of. It travels with each job, and is unpacked by the first."""
+    return pickle.dumps((settings, configuration, directory), protocol=5)
 
 
-def _execute(
-    settings: RackSettings,
-    configuration: Configuration,
-    directory: Path,
-    executables: Sequence[Executable],
-    shots: int,
-) -> Ran:
-    return _the_session(settings, configuration, directory).execute(executables, shots)
+def _connect(made_of: bytes) -> None:
+    _the_session(made_of)
 
 
-def _telemetry(
-    settings: RackSettings, configuration: Configuration, directory: Path
-) -> dict[str, float | str | None]:
-    return _the_session(settings, configuration, directory).telemetry()
+def _execute(made_of: bytes, executables: Sequence[Executable], shots: int) -> Ran:
+    return _the_session(made_of).execute(executables, shots)
 
 
-def _the_session(settings: RackSettings, configuration: Configuration, directory: Path) -> Session:
+def _telemetry(made_of: bytes) -> dict[str, float | str | None]:
+    return _the_session(made_of).telemetry()
+
+
+def _the_session(made_of: bytes) -> Session:
     global _session  # noqa: PLW0603  the instruments are the process's own, by their makers' design
     if _session is None:
+        settings, configuration, directory = pickle.loads(made_of)  # noqa: S301  our own
         directory.mkdir(parents=True, exist_ok=True)
         os.chdir(directory)
         sys.stdout = sys.stderr  # schedulers print

@@ -77,7 +77,10 @@ class LinkMachine(RuleBasedStateMachine):
         self._folder = Path(self._temporary.name)
         self._instruments = Instruments()
         self._accepted: dict[str, str] = {}
+        self._asked_for: set[str] = set()
+        """Before they came, perhaps: the rack may have closed these."""
         self._refused_for_ever: set[str] = set()
+        """Those of which it said so."""
         self._lease = 1
         self._now(self._begin())
 
@@ -129,7 +132,7 @@ class LinkMachine(RuleBasedStateMachine):
         except StaleLease:
             assert lease < self._highest_obeyed()
         except Refused:
-            assert token in self._refused_for_ever
+            assert token in self._asked_for
         except Unavailable:
             return  # it may have been accepted
         else:
@@ -156,6 +159,7 @@ class LinkMachine(RuleBasedStateMachine):
     @rule(job=JOBS)
     def ask_for_a_job_and_believe_the_answer(self, job: int) -> None:
         async def ask() -> None:
+            self._asked_for.add(f"job-{job}")
             with contextlib.suppress(Unavailable):
                 state = await self._ask(Status(token=f"job-{job}", close=True))
                 assert isinstance(state, State)

@@ -18,9 +18,10 @@ from uuid import UUID
 from prefect._flow_run_suspension import mark_flow_run_suspension_requested
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.context import AsyncClientContext
+from prefect.context import AsyncClientContext, SyncClientContext
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import Abort, Pause
+from prefect.filesystems import LocalFileSystem
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.logging.handlers import APILogWorker
 
@@ -82,16 +83,24 @@ def serve(socket_path: str, pool: str) -> None:
 
 async def _serve(socket_path: str, pool: str) -> None:
     reader, writer = await asyncio.open_unix_connection(socket_path, limit=LONGEST_LINE)
-    async with keep_resources(Settings()) as shared, AsyncClientContext.get_or_create():
-        engine = Engine(shared, writer, pool)
-        engine.start(engine.fill_seats())
-        engine.start(Watcher(shared, pool).run())
-        async for order in reader:
-            engine.obey(Order.model_validate_json(order))
-        await engine.stop()
-        with contextlib.suppress(ConnectionError):
-            await writer.drain()
+    # One client of each kind for all runs: making one takes longer than most requests.
+    with SyncClientContext.get_or_create():
+        async with AsyncClientContext.get_or_create(), keep_resources(Settings()) as shared:
+            await _obey(shared, reader, writer, pool)
     writer.close()
+
+
+async def _obey(
+    shared: Resources, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pool: str
+) -> None:
+    engine = Engine(shared, writer, pool)
+    engine.start(engine.fill_seats())
+    engine.start(Watcher(shared, pool).run())
+    async for order in reader:
+        engine.obey(Order.model_validate_json(order))
+    await engine.stop()
+    with contextlib.suppress(ConnectionError):
+        await writer.drain()
 
 
 class Engine:
@@ -261,6 +270,9 @@ class Engine:
         if deployment.entrypoint is None:
             raise ValueError(f"Deployment {deployment.name} has no entrypoint")
         flow: Flow[..., Any] = load_flow_from_entrypoint(deployment.entrypoint)
+        if flow.persist_result is False and flow.result_storage is None:
+            # Else Prefect asks its server at each run for a place that nothing is put in.
+            flow.result_storage = LocalFileSystem()
         self._flows[deployment_id] = time.monotonic(), flow
         return flow
 

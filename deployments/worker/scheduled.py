@@ -78,20 +78,15 @@ class ScheduledRuns:
             [run for run in runs if run.state is not None and run.state.is_scheduled()]
         )
 
-    async def to_end(self, at_work: Collection[UUID]) -> list[FlowRun]:
-        """The pool's runs that are being cancelled; and those at work that are suspended."""
-        cancelling = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLING]))
-        runs = await self._client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(state=cancelling),
-            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[self._pool])),
+    async def suspended(self, run_ids: Collection[UUID]) -> list[UUID]:
+        """Those of the runs that somebody has suspended."""
+        if not run_ids:
+            return []
+        wanted = FlowRunFilter(
+            id=FlowRunFilterId(any_=list(run_ids)),
+            state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Suspended"])),
         )
-        if at_work:
-            suspended = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Suspended"]))
-            ids = FlowRunFilterId(any_=list(at_work))
-            runs += await self._client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(id=ids, state=suspended)
-            )
-        return runs
+        return [run.id for run in await self._client.read_flow_runs(flow_run_filter=wanted)]
 
     async def _not_held(self, runs: Sequence[FlowRun]) -> list[FlowRun]:
         """By what is paused now: whoever pauses a queue expects nothing more to start in it."""

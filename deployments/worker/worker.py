@@ -266,18 +266,13 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
                 async with get_events_subscriber(filter=wanted) as events:
                     # What was scheduled before we listened is there already.
                     self._wake.set()
-                    await self._catch_up()
+                    for run_id in await self._scheduled.suspended(self._engines.at_work):
+                        self._engines.suspend(run_id)
                     async for event in events:
                         self._notice(event.event, event.resource.id)
             except Exception as error:  # noqa: BLE001  the server may be restarting
                 self._logger.info("Not listening to events: %r", error)
             await asyncio.sleep(RESUBSCRIBE_SECONDS)
-
-    async def _catch_up(self) -> None:
-        """What was suspended or cancelled while we did not listen."""
-        for run in await self._scheduled.to_end(self._engines.at_work):
-            if run.state is not None:
-                self._notice(f"{EVENTS}{run.state.name}", f"{EVENTS}{run.id}")
 
     def _notice(self, event: str, resource: str) -> None:
         if event.startswith(QUEUE_EVENTS):

@@ -259,7 +259,7 @@ class Engine:
         if flow_run.deployment_id is None:
             raise ValueError(f"Flow run {flow_run.id} has no deployment")
         flow = await self._flow(flow_run.deployment_id)
-        await run_seated(flow, flow_run)
+        await run_seated(flow, flow_run, lambda: flow_run.id in self._shared.ending)
 
     async def _flow(self, deployment_id: UUID) -> Flow[..., Any]:
         known = self._flows.get(deployment_id)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
 from prefect._flow_run_suspension import register_flow_run_suspension_request
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.flow_engine import AsyncFlowRunEngine, run_flow
 from prefect.flows import Flow
 from prefect.utilities.callables import get_call_parameters, parameters_to_args_kwargs
@@ -22,6 +22,9 @@ class SeatedEngine(AsyncFlowRunEngine[..., Any]):
     others in the process stand still.
     """
 
+    is_cancelled: Callable[[], bool]
+    """Whether the worker is ending the run because somebody cancelled it."""
+
     @contextmanager
     def setup_flow_run_suspension_request(self) -> Generator[Any]:
         assert self.flow_run is not None
@@ -30,13 +33,24 @@ class SeatedEngine(AsyncFlowRunEngine[..., Any]):
             request.raise_if_requested()
             yield request
 
+    async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:
+        """How a cancelled run ends only the worker says: else it were Crashed for a moment."""
+        if not (state.is_final() and self.is_cancelled()):
+            return await super().set_state(state, force)
+        assert self.flow_run is not None
+        self.flow_run.state = state
+        return state
 
-async def run_seated(flow: Flow[..., Any], flow_run: FlowRun) -> None:
+
+async def run_seated(
+    flow: Flow[..., Any], flow_run: FlowRun, is_cancelled: Callable[[], bool]
+) -> None:
     """Execute the run; whatever becomes of it, Prefect knows its state."""
     if flow.isasync and not flow.isgenerator:
         args, kwargs = parameters_to_args_kwargs(flow.fn, flow_run.parameters)
         parameters = get_call_parameters(flow.fn, args, kwargs)
         engine = SeatedEngine(flow=flow, flow_run=flow_run, parameters=parameters)
+        engine.is_cancelled = is_cancelled
         async with engine.start():
             while engine.is_running():
                 async with engine.run_context():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import operator
 import statistics
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,6 +37,20 @@ def quantile(values: Sequence[float], share: float) -> float:
     if len(values) == 1:
         return values[0]
     return statistics.quantiles(values, n=100, method="inclusive")[round(share * 100) - 1]
+
+
+async def collect(
+    measurements: Mapping[str, Callable[[], Awaitable[list[Figure]]]], only: Collection[str] = ()
+) -> list[Figure]:
+    """One after the other, all or those named; each figure is told as soon as it is known."""
+    figures: list[Figure] = []
+    for name in [name for name in measurements if not only or name in only]:
+        print(f"{name} ...", flush=True)
+        found = await measurements[name]()
+        for one in found:
+            print(f"  {one.figure} {one.value:.4g} {one.unit}", flush=True)
+        figures += found
+    return figures
 
 
 def publish(suite: str, figures: Sequence[Figure]) -> None:

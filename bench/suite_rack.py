@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from bench.figures import Figure
+from bench.figures import Figure, collect
 from bench.rack_jobs import bell_overhead, busy_fraction, many_shots, recompile
 from bench.rack_link import link_ipc, link_tls
 
@@ -19,8 +19,4 @@ MEASUREMENTS = {
 
 
 async def measure(only: Collection[str] = ()) -> list[Figure]:
-    figures: list[Figure] = []
-    for name in [name for name in MEASUREMENTS if not only or name in only]:
-        print(f"{name} ...", flush=True)
-        figures += await MEASUREMENTS[name]()
-    return figures
+    return await collect(MEASUREMENTS, only)

@@ -17,7 +17,7 @@ from uuid import uuid4
 import psutil
 from qiskit import QuantumCircuit
 
-from bench.figures import Figure, quantile
+from bench.figures import Figure, collect, quantile
 from qpuflow.domain.compiling import compile_circuit
 from qpuflow.drivers.base import Driver, Ticket
 from qpuflow.drivers.braket import BraketDriver
@@ -66,11 +66,7 @@ MEASUREMENTS = {"by_websocket": by_websocket, "by_polling": by_polling}
 
 
 async def measure(only: Collection[str] = ()) -> list[Figure]:
-    figures: list[Figure] = []
-    for name in [name for name in MEASUREMENTS if not only or name in only]:
-        print(f"{name} ...", flush=True)
-        figures += await MEASUREMENTS[name]()
-    return figures
+    return await collect(MEASUREMENTS, only)
 
 
 async def _wait(cloud: str, make: Callable[..., Driver], more: Mapping[str, Any]) -> Cost:

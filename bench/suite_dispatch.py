@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from bench.figures import Figure
+from bench.figures import Figure, collect
 from bench.installation import installation, request, worker
 from qpuflow.blocks import IbmCredentials, IbmQpu
 from qpuflow.drivers.fake_clouds import Books, Fault, Kind
@@ -72,10 +72,7 @@ MEASUREMENTS = {"qpuflow": qpuflow, "peer": peer}
 
 
 async def measure(only: Collection[str] = ()) -> list[Figure]:
-    figures: list[Figure] = []
-    for name in [name for name in MEASUREMENTS if not only or name in only]:
-        figures += await MEASUREMENTS[name]()
-    return figures
+    return await collect(MEASUREMENTS, only)
 
 
 def _spoil(at: IbmAt) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 
-from bench.figures import Figure
+from bench.figures import Figure, collect
 from bench.installation import Installation, installation
 from bench.queue_depth import deep_queue
 from bench.queue_fairness import booker_wait
@@ -35,9 +36,6 @@ MEASUREMENTS: dict[str, Callable[[Installation], Awaitable[list[Figure]]]] = {
 
 
 async def measure(only: Collection[str] = ()) -> list[Figure]:
-    figures: list[Figure] = []
     async with installation() as running:
-        for name in [name for name in MEASUREMENTS if not only or name in only]:
-            print(f"{name} ...", flush=True)
-            figures += await MEASUREMENTS[name](running)
-    return figures
+        here = {name: partial(measured, running) for name, measured in MEASUREMENTS.items()}
+        return await collect(here, only)

@@ -19,6 +19,7 @@ from qpuflow.domain.settings import Settings
 from qpuflow.drivers.extras import require
 from tests.examples.expectations import EXAMPLES
 from tests.system.installation import Installation, eventually
+from tests.system.test_documents import ROOT, commands
 
 QPU = "qblox-dummy"
 BELL = EXAMPLES / "bell.qasm"
@@ -78,6 +79,14 @@ async def test_raw_traces_come_with_the_result_and_what_has_none_is_refused_at_o
     assert "c[1] trace" in table.stdout, "what an average has is shown"
     refused = await stack.run("submit", BELL, "--qpu", QPU, *level)
     assert (refused.code, "not the same shots" in refused.message) == (2, True)
+
+
+async def test_the_jobs_of_the_guide_run(stack: Installation) -> None:
+    jobs = [command for command in commands("docs/racks.md") if command[0] == "submit"]
+    assert len(jobs) >= 4
+    for command in jobs:
+        answer = await stack.run(*command, cwd=ROOT)
+        assert answer.code == 0, (command, answer)
 
 
 async def test_misread_bits_are_undone_by_what_a_calibration_found(stack: Installation) -> None:

@@ -131,6 +131,59 @@ async def test_who_is_no_longer_trusted_is_cut_off_at_once(paired: Paired) -> No
         await until_refused(asker)
 
 
+BROKEN: dict[str, Callable[[Path], object]] = {
+    "cut off": lambda file: file.write_text(file.read_text()[:100]),
+    "no text": lambda file: file.write_bytes(b"\xff\xfe"),
+    "vanished": lambda file: (file.unlink(), file.symlink_to("nothing")),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("name", ["key.pem", "certificate.pem", "trusted/other.pem"])
+def test_a_file_that_is_no_key_is_told_with_its_place(
+    paired: Paired, name: str, broken: Callable[[Path], object]
+) -> None:
+    file = paired.rack.folder / name
+    if not file.exists():
+        file.write_text(paired.worker.certificate)
+    broken(file)
+    with pytest.raises(OperatorNeeded, match=str(paired.rack.folder)) as caught:
+        _ = paired.rack.identity
+    assert file.name in caught.value.what
+    assert caught.value.remedy
+
+
+async def test_both_sides_go_on_with_their_old_keys_while_a_file_is_broken(
+    paired: Paired, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(request: bytes) -> bytes:
+        return request
+
+    def told() -> int:
+        return sum("The old keys serve" in one.message for one in caplog.records)
+
+    caplog.set_level("INFO", "qpuflow.rack")
+    async with answering(paired, answer) as asker:
+        assert await asker.ask(b"before", timeout_seconds=60) == b"before"
+        broken = [side.folder / "trusted" / "broken.pem" for side in (paired.rack, paired.worker)]
+        for file in broken:
+            file.write_text("-----BEGIN CERTIFICATE-----")
+        async with asyncio.timeout(60):
+            while not told():
+                assert await asker.ask(b"still", timeout_seconds=60) == b"still"
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(2.5 * LOOK_SECONDS)
+        assert told() == 1, "not at every look"
+        for file in broken:
+            file.unlink()
+        old = renewed(paired.worker, paired.rack)
+        paired.rack.distrust(old)
+        assert await asker.ask(b"after", timeout_seconds=60) == b"after"
+        old = renewed(paired.rack, paired.worker)
+        paired.worker.distrust(old)
+        assert await asker.ask(b"at last", timeout_seconds=60) == b"at last"
+
+
 def test_a_rotation_that_was_cut_off_is_completed(paired: Paired) -> None:
     coming = paired.rack.renew().fingerprint
     assert paired.rack.renew().fingerprint == coming, "others may trust it already"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -23,6 +24,7 @@ from qpuflow.domain.errors import InputError, OperatorNeeded
 SERVER_NAME = "qpuflow-peer"
 """In every certificate: who a peer is, is told by its key and not by its address."""
 VALID_DAYS = 730
+NEW_KEYS = "Run `qpuflow rack rotate` again, or make new keys."
 Stamp = tuple[tuple[str, int, int], ...]
 
 
@@ -80,7 +82,7 @@ class Keys:
     def trusted(self) -> str:
         """All trusted certificates; `OperatorNeeded` where there is none that is still valid."""
         files = self._trusted_files
-        valid = [text for file in files if _is_valid(text := file.read_text())]
+        valid = [text for file in files if _is_valid(text := _text(file), file)]
         if not valid:
             expired = f", and {len(files)} that have expired" if files else ""
             raise NobodyTrusted(
@@ -95,7 +97,7 @@ class Keys:
         name = fingerprint(certificate)
         folder = self.folder / "trusted"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name[:16]}.pem").write_text(certificate)
+        _write(folder / f"{name[:16]}.pem", certificate)
         return name
 
     def distrust(self, name: str) -> None:
@@ -132,9 +134,11 @@ class Keys:
     def _read(self, name: str) -> str:
         try:
             return (self.folder / name).read_text()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise OperatorNeeded(
-                f"The key cannot be read: {error}", remedy="Run `qpuflow rack pair` first."
+                f"{name} cannot be read: {error}",
+                where=str(self.folder),
+                remedy="Run `qpuflow rack keys` and `qpuflow rack pair` first.",
             ) from error
 
 
@@ -144,10 +148,9 @@ def make_keys(folder: Path) -> Keys:
     if not (folder / "key.pem").exists():
         folder.mkdir(parents=True, exist_ok=True)
         certificate, key = _self_signed()
-        file = folder / "key.pem"
-        file.touch(mode=0o600)
-        file.write_text(key)
-        (folder / "certificate.pem").write_text(certificate)
+        # The key is the last: where it is, its certificate is, too.
+        _write(folder / "certificate.pem", certificate)
+        _write(folder / "key.pem", key, mode=0o600)
     return keys
 
 
@@ -167,6 +170,37 @@ def shown_at(host: str, port: int) -> str:
         raise InputError(f"Nobody shows a certificate at {host}:{port}: {error}") from error
 
 
+def _write(file: Path, text: str, mode: int = 0o644) -> None:
+    """Whoever follows the folder sees all of it, or nothing."""
+    draft = file.with_name(f".{file.name}.draft")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=mode)
+    draft.write_text(text)
+    draft.replace(file)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except (OSError, ValueError) as error:
+        raise _no_certificate(file, error) from error
+
+
+def _parsed(certificate: str, file: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(certificate.encode())
+    except ValueError as error:
+        raise _no_certificate(file, error) from error
+
+
+def _no_certificate(file: Path, error: Exception) -> OperatorNeeded:
+    return OperatorNeeded(
+        f"{file.name} is no certificate that can be read: {error}",
+        where=str(file.parent),
+        remedy="Remove it, and run `qpuflow rack keys` or `qpuflow rack pair` again.",
+    )
+
+
 def _stamp(file: Path) -> tuple[int, int]:
     try:
         found = file.stat()
@@ -177,15 +211,20 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 def _require_pair(certificate: str, key: str, folder: Path) -> None:
     """A pair that is being replaced may be seen half old and half new."""
-    shown = x509.load_pem_x509_certificate(certificate.encode())
-    private = serialization.load_pem_private_key(key.encode(), None)
+    shown = _parsed(certificate, folder / "certificate.pem")
+    try:
+        private = serialization.load_pem_private_key(key.encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise OperatorNeeded(
+            "key.pem is no private key without a password", where=str(folder), remedy=NEW_KEYS
+        ) from error
     if shown.public_key() != private.public_key():
         raise OperatorNeeded(
             "The key is not that of the certificate",
             where=str(folder),
-            remedy="Run `qpuflow rack rotate` again, or make new keys.",
+            remedy=NEW_KEYS,
         )
-    if not _is_valid(certificate):
+    if not _is_valid(certificate, folder / "certificate.pem"):
         raise OperatorNeeded(
             f"The certificate has expired, on {shown.not_valid_after_utc:%Y-%m-%d}",
             where=str(folder / "certificate.pem"),
@@ -193,9 +232,8 @@ def _require_pair(certificate: str, key: str, folder: Path) -> None:
         )
 
 
-def _is_valid(certificate: str) -> bool:
-    until = x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc
-    return until > datetime.datetime.now(datetime.UTC)
+def _is_valid(certificate: str, file: Path) -> bool:
+    return _parsed(certificate, file).not_valid_after_utc > datetime.datetime.now(datetime.UTC)
 
 
 def _self_signed() -> tuple[str, str]:

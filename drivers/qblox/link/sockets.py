@@ -252,6 +252,7 @@ async def _follow(
     Who is connected is cut off, and comes back at once if it is still trusted; what it asked
     meanwhile it asks again, and is answered by token.
     """
+    told: Stamp | None = None
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         latest = keys.stamp
@@ -261,10 +262,14 @@ async def _follow(
             config = _tls(address, keys, server=True)
         except NobodyTrusted as error:
             listener, stamp = _shut(listener), latest
-            _log.warning("Nobody is answered at %s: %s", address, error)
+            if told != latest:
+                _log.warning("Nobody is answered at %s: %s", address, error)
+            told = latest
             continue
         except OperatorNeeded as error:
-            _log.info("The old keys serve at %s: %s", address, error)
+            if told != latest:
+                _log.warning("The old keys serve at %s: %s", address, error)
+            told = latest
             continue
         listener = _shut(listener)
         with contextlib.suppress(pynng.AddressInUse):  # the next time, then
@@ -299,11 +304,18 @@ def _tls(address: str, keys: Keys | None, *, server: bool) -> pynng.TLSConfig | 
         raise OperatorNeeded(f"{address} needs keys", remedy="Run `qpuflow rack pair` first.")
     identity = keys.identity
     mode = pynng.TLSConfig.MODE_SERVER if server else pynng.TLSConfig.MODE_CLIENT
-    return pynng.TLSConfig(
-        mode,
-        server_name=None if server else SERVER_NAME,
-        ca_string=identity.trusted,
-        own_cert_string=identity.certificate,
-        own_key_string=identity.key,
-        auth_mode=pynng.TLSConfig.AUTH_MODE_REQUIRED,
-    )
+    try:
+        return pynng.TLSConfig(
+            mode,
+            server_name=None if server else SERVER_NAME,
+            ca_string=identity.trusted,
+            own_cert_string=identity.certificate,
+            own_key_string=identity.key,
+            auth_mode=pynng.TLSConfig.AUTH_MODE_REQUIRED,
+        )
+    except pynng.NNGException as error:
+        raise OperatorNeeded(
+            f"TLS cannot use these keys: {error}",
+            where=str(keys.folder),
+            remedy="Remove what `qpuflow rack keys` and `qpuflow rack pair` did not make.",
+        ) from error

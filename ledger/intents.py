@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, insert, or_, select, text
+from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, insert, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -40,6 +40,15 @@ _KNOWN = (
     .outerjoin(TicketRow, TicketRow.token == Intent.token)
     .where(Intent.job_id == any_(bindparam("jobs", type_=ARRAY(Uuid))))
 )
+_SETTLED = (
+    select(Intent.token)
+    .join(JobRow, JobRow.id == Intent.job_id)
+    .where(
+        # One parameter, however many tokens: a statement has 32,767 of them at most.
+        Intent.token == any_(bindparam("tokens", type_=ARRAY(Text))),
+        or_(JobRow.finished_at.is_not(None), JobRow.attempt > Intent.attempt),
+    )
+)
 _ACCEPT = text(
     """
     WITH ticket AS (
@@ -67,15 +76,7 @@ async def find(session: AsyncSession, jobs: Collection[Job]) -> dict[UUID, Hando
 
 async def settled(session: AsyncSession, tokens: Collection[str]) -> list[str]:
     """Those of the tokens whose job has ended, or has gone on to another attempt."""
-    rows = await session.scalars(
-        select(Intent.token)
-        .join(JobRow, JobRow.id == Intent.job_id)
-        .where(
-            Intent.token.in_(tokens),
-            or_(JobRow.finished_at.is_not(None), JobRow.attempt > Intent.attempt),
-        )
-    )
-    return list(rows)
+    return list(await session.scalars(_SETTLED, {"tokens": list(tokens)}))
 
 
 async def write(

@@ -55,10 +55,11 @@ def runs(
 
 
 def _traced(programs: Sequence[NativeProgram], shots: int, *, average: bool) -> Iterator[Run]:
-    if not average and shots > MOST_TRACED_SHOTS:
+    traces = shots * len(programs)
+    if not average and traces > MOST_TRACED_SHOTS:
         raise InputError(
-            f"{shots:,} traces are {shots:,} runs, and a job has {MOST_TRACED_SHOTS:,} at most",
-            remedy="Average the shots, or take fewer.",
+            f"{traces:,} traces are {traces:,} runs, and a job has {MOST_TRACED_SHOTS:,} at most",
+            remedy="Average the shots, or take fewer of them or of the points.",
         )
     together = shots if average else 1
     for first, program in enumerate(programs):

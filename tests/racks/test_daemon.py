@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -14,15 +15,15 @@ import pytest
 import xarray as xr
 
 from qpuflow.domain.device import Device
-from qpuflow.domain.errors import Refused
+from qpuflow.domain.errors import InputError, Refused
 from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.qblox.config import Configuration
 from qpuflow.drivers.qblox.daemon import journal as journals
-from qpuflow.drivers.qblox.daemon.journal import FORGOTTEN_DAYS, KEPT_DAYS, Journal
+from qpuflow.drivers.qblox.daemon.journal import FORGOTTEN_DAYS, KEPT_DAYS, Entry, Journal
 from qpuflow.drivers.qblox.daemon.rack import Rack
 from qpuflow.drivers.qblox.driver import QbloxDriver
 from qpuflow.drivers.qblox.link.errors import StaleLease
-from qpuflow.drivers.qblox.link.messages import Circuit, Envelope, Execute, Results
+from qpuflow.drivers.qblox.link.messages import Circuit, Envelope, Execute, Health, Results
 from qpuflow.drivers.qblox.link.sockets import answer_all
 from qpuflow.drivers.qblox.session import Ran
 from qpuflow.drivers.qblox.settings import RackSettings
@@ -36,9 +37,12 @@ class QuickEngine:
         self.rack: Rack | None = None
         self.stopped, self.ran = asyncio.Event(), asyncio.Event()
         self.dataset = xr.Dataset(attrs={"seen": 1})
+        self.is_closed = False
 
     def configure(self, _: Configuration) -> None: ...
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self.is_closed = True
+
     async def execute(self, *_: object) -> Ran:
         if self.rack is not None:
             asyncio.get_running_loop().call_soon(self._stop, self.rack)
@@ -50,6 +54,18 @@ class QuickEngine:
         self.stopped.set()
 
 
+class HeldEngine(QuickEngine):
+    """Instruments that play until they are stopped."""
+
+    async def execute(self, *_: object) -> Ran:
+        self.ran.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.stopped.set()
+        raise AssertionError("nobody ends it but by cancelling")
+
+
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
     with contextlib.closing(Journal(tmp_path / "journal.sqlite", most_bytes=1000)) as journal:
@@ -57,9 +73,12 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def a_rack(
-    settings: RackSettings, configuration: Configuration, journal: Journal
+    settings: RackSettings,
+    configuration: Configuration,
+    journal: Journal,
+    kind: type[QuickEngine] = QuickEngine,
 ) -> tuple[Rack, QuickEngine]:
-    engine: Any = QuickEngine()
+    engine: Any = kind()
     return Rack(settings, configuration, journal, engine), engine
 
 
@@ -109,11 +128,100 @@ async def test_a_result_waits_for_room_on_a_full_disk_and_new_jobs_are_refused(
             while not kept(journal, "one"):  # noqa: ASYNC110  another process's file, as it were
                 await asyncio.sleep(0.05)
         working.cancel()
+        health = await rack.answer(Envelope(body=Health()).model_dump_json().encode())
+        tokens = ["one", *(f"more-{number}" for number in range(20))]
+        played = sum(
+            (entry := journal.find(token)) is not None and entry.state.is_final for token in tokens
+        )
+        assert json.loads(health)["values"]["played_seconds"] == 0.5 * played, "each once"
+
+
+async def ended(rack: Rack, journal: Journal) -> Entry:
+    """What became of the one job, once the rack has worked on it."""
+    working = asyncio.create_task(rack.work())
+    async with asyncio.timeout(60):
+        while not (entry := journal.find("one")) or not entry.state.is_final:
+            assert not working.done(), working
+            await asyncio.sleep(0.05)
+    working.cancel()
+    return entry
+
+
+def empty(token: str) -> bytes:
+    return Execute(token=token, fencing_token=1, shots=1, circuits=()).model_dump_json().encode()
+
+
+async def test_a_result_that_is_too_large_to_be_sent_or_kept_fails_and_says_so(
+    settings: RackSettings,
+    configuration: Configuration,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large = xr.Dataset({"noise": ("x", [float(number) for number in range(50_000)])})
+    with contextlib.closing(Journal(tmp_path / "link.sqlite")) as journal:
+        rack, engine = a_rack(settings, configuration, journal)
+        engine.dataset = large
+        journal.accept("one", 1, empty("one"))
+        with monkeypatch.context() as patch:
+            patch.setattr("qpuflow.drivers.qblox.daemon.rack.MOST_RESULTS_BYTES", 10_000)
+            entry = await ended(rack, journal)
+        assert entry.state is RemoteState.FAILED
+        assert "the link carries" in entry.message
+        assert "fewer shots" in entry.message
+    with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
+        rack, engine = a_rack(settings, configuration, journal)
+        engine.dataset = large
+        journal.accept("one", 1, empty("one"))
+        connection_of(journal).setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10_000)
+        with pytest.raises(InputError, match="too big"):
+            journal.accept("two", 1, b"r" * 20_000)
+        entry = await ended(rack, journal)
+        assert entry.state is RemoteState.FAILED
+        assert "more than the rack's journal takes" in entry.message
+
+
+async def test_a_rack_that_cannot_write_any_more_stops_all_the_same(
+    settings: RackSettings,
+    configuration: Configuration,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
+        rack, engine = a_rack(settings, configuration, journal, HeldEngine)
+        journal.accept("one", 1, empty("one"))
+        working = asyncio.create_task(rack.work())
+        await asyncio.wait_for(engine.ran.wait(), 30)
+        connection_of(journal).execute("PRAGMA query_only = ON")
+        rack.stop()
+        assert engine.is_closed
+        await asyncio.wait_for(engine.stopped.wait(), 30)
+        working.cancel()
+        assert "cannot be written" in caplog.text
+
+
+def test_an_owner_without_a_name_is_told_by_number(
+    settings: RackSettings,
+    configuration: Configuration,
+    journal: Journal,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nameless(_: Path) -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr(Path, "owner", nameless)
+    rack, _ = a_rack(settings, configuration, journal)
+    rack.recover()
+    (version,) = journal.device_versions()
+    assert version.who == f"uid {settings.device_file.stat().st_uid}, who owns the file"
+
+
+def connection_of(journal: Journal) -> sqlite3.Connection:
+    return getattr(journal, "_connection")  # noqa: B009
 
 
 def pages(journal: Journal, at_most: int | None = None) -> int:
     """How many the journal's file has; it may grow to `at_most`, as on a disk that is full."""
-    connection: sqlite3.Connection = getattr(journal, "_connection")  # noqa: B009
+    connection = connection_of(journal)
     if at_most is not None:
         connection.execute(f"PRAGMA max_page_count = {at_most}")
     return connection.execute("PRAGMA page_count").fetchone()[0]

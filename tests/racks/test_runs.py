@@ -150,6 +150,9 @@ async def test_more_traces_than_a_job_may_have_are_refused(engine: Engine, devic
     program = replace(compiled(ones(1), device), measurement_level=0)
     with pytest.raises(InputError, match="2,000 traces are 2,000 runs"):
         await engine.execute([program], 2000)
+    points = replace(program, points=({}, {}, {}))
+    with pytest.raises(InputError, match="1,200 traces are 1,200 runs"):
+        await engine.execute([points], 400)
 
 
 @pytest.mark.parametrize("average", [False, True])

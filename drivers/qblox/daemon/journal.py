@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from qpuflow.domain.errors import Refused
+from qpuflow.domain.errors import InputError, Refused
 from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.qblox.config import Configuration
 from qpuflow.drivers.qblox.daemon import device_files
@@ -84,7 +84,7 @@ class Journal:
         """The entry of this token, new or old: a request that comes twice is one job.
 
         `StaleLease` where a higher fencing token was seen; `Refused` where nothing can be written,
-        the journal is full, or the token is closed.
+        the journal is full, or the token is closed; `InputError` where it is too large for SQLite.
         """
         if known := self.find(token):
             return known
@@ -140,7 +140,7 @@ class Journal:
     def end(
         self, token: str, state: RemoteState, message: str = "", results: bytes | None = None
     ) -> bool:
-        """False where it had ended already."""
+        """False where it had ended already. `InputError` where it is too large for SQLite."""
         with self._transaction():
             done = self._connection.execute(
                 "UPDATE jobs SET state = ?, message = ?, results = ?, ended = ? "
@@ -275,7 +275,9 @@ class Journal:
                     self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DataError as error:
+            raise InputError(f"It is more than the rack's journal takes: {error}") from error
+        except sqlite3.Error as error:
             raise Refused(
                 f"The rack's journal cannot be written: {error}",
                 remedy="Look at the disk of the rack's host.",

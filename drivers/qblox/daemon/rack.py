@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import stamina
@@ -31,11 +32,14 @@ from qpuflow.drivers.qblox.engine import Engine
 from qpuflow.drivers.qblox.link import messages
 from qpuflow.drivers.qblox.link.errors import failure_of
 from qpuflow.drivers.qblox.link.messages import VERSION
+from qpuflow.drivers.qblox.link.sockets import MOST_BYTES
 from qpuflow.drivers.qblox.session import Ran
 from qpuflow.drivers.qblox.settings import RackSettings
 from qpuflow.ledger.dataset_codec import encode
 
 T = TypeVar("T")
+MOST_RESULTS_BYTES = MOST_BYTES - 1024
+"""Of one job, as they are sent: the link's own words come before them."""
 _log = logging.getLogger("qpuflow.rack")
 
 
@@ -43,6 +47,16 @@ _log = logging.getLogger("qpuflow.rack")
 class _Running:
     token: str
     task: asyncio.Task[Ran]
+    end: _End | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What became of work that is done, as it is written."""
+
+    state: RemoteState
+    message: str = ""
+    results: bytes | None = None
 
 
 class Rack:
@@ -76,7 +90,7 @@ class Rack:
         """Before anybody is answered: what an earlier daemon ran is over."""
         self._journal.cut_off()
         file = self._settings.device_file
-        self._journal.note_device_file(self._configuration, f"{file.owner()}, who owns the file")
+        self._journal.note_device_file(self._configuration, f"{_owner(file)}, who owns the file")
 
     async def work(self) -> None:
         """Run what waits, one after the other, until cancelled."""
@@ -90,12 +104,18 @@ class Rack:
     def stop(self) -> None:
         """End what runs, the sequencers with it; what waits stays in the journal."""
         running, self._running = self._running, None
-        if running is not None and running.task.done():
-            self._record(running)
-        elif running is not None:
-            self._journal.end(running.token, RemoteState.FAILED, "The rack was shut down")
-            running.task.cancel()
-        self._engine.close()
+        try:
+            if running is not None and running.task.done():
+                self._record(running)
+            elif running is not None:
+                self._journal.end(running.token, RemoteState.FAILED, "The rack was shut down")
+        except Refused as error:
+            # The next daemon finds it running, and ends it.
+            _log.error("What became of the running job is lost: %s", error)
+        finally:
+            if running is not None:
+                running.task.cancel()
+            self._engine.close()
 
     async def _reply(self, content: bytes) -> messages.Message:  # noqa: C901, PLR0911  one a request
         match _parsed(content).body:
@@ -233,20 +253,30 @@ class Rack:
         await self._tell()
 
     def _record(self, running: _Running) -> None:
-        """What became of work that is done."""
-        task, token = running.task, running.token
+        """May be repeated: it is made once, and written until there is room."""
+        if running.end is None:
+            running.end = self._end_of(running.task)
+            if running.end.state is RemoteState.FAILED:
+                _log.warning("%s failed: %s", running.token, running.end.message)
+        token, end = running.token, running.end
+        try:
+            self._journal.end(token, end.state, end.message, end.results)
+        except InputError as error:
+            self._journal.end(token, RemoteState.FAILED, str(error))
+
+    def _end_of(self, task: asyncio.Task[Ran]) -> _End:
         if task.cancelled():
-            self._journal.end(token, RemoteState.CANCELLED)
-        elif error := task.exception():
-            _log.warning("%s failed: %s", token, error)
-            self._journal.end(token, RemoteState.FAILED, str(error) or repr(error))
-        else:
-            ran = task.result()
-            self._played_seconds += ran.seconds
-            datasets = tuple(encode(dataset) for dataset in ran.datasets)
-            results = messages.Results(datasets=datasets, seconds=ran.seconds)
-            content = results.model_dump_json().encode()
-            self._journal.end(token, RemoteState.COMPLETED, results=content)
+            return _End(RemoteState.CANCELLED)
+        if error := task.exception():
+            return _End(RemoteState.FAILED, str(error) or repr(error))
+        ran = task.result()
+        self._played_seconds += ran.seconds
+        datasets = tuple(encode(dataset) for dataset in ran.datasets)
+        results = messages.Results(datasets=datasets, seconds=ran.seconds)
+        content = results.model_dump_json().encode()
+        if len(content) > MOST_RESULTS_BYTES:
+            return _End(RemoteState.FAILED, _too_large(len(content)))
+        return _End(RemoteState.COMPLETED, results=content)
 
     async def _tell(self) -> None:
         async with self._news:
@@ -264,6 +294,13 @@ async def _written(write: Callable[[], T]) -> T:
     raise AssertionError("it is tried until it succeeds")
 
 
+def _owner(file: Path) -> str:
+    try:
+        return file.owner()
+    except KeyError:  # as in a container: nobody has that number
+        return f"uid {file.stat().st_uid}"
+
+
 def _parsed(content: bytes) -> messages.Envelope:
     try:
         version = messages.AnyVersion.model_validate_json(content).version
@@ -275,6 +312,13 @@ def _parsed(content: bytes) -> messages.Envelope:
         return messages.Envelope.model_validate_json(content)
     except ValidationError as error:
         raise InputError(f"No request to a rack: {error.errors()[0]['msg']}") from error
+
+
+def _too_large(size: int) -> str:
+    return (
+        f"Its results are {size / 1e6:,.0f} MB as they are sent, and the link carries "
+        f"{MOST_RESULTS_BYTES / 1e6:,.0f} MB of a job. Ask for fewer shots or points, or average."
+    )
 
 
 def _state(entry: Entry | None) -> messages.State:

@@ -11,11 +11,21 @@ from sqlalchemy import text
 
 from qpuflow.domain.errors import Conflict
 from qpuflow.domain.quota import QuotaExceeded, Scope
-from qpuflow.ledger import submissions
+from qpuflow.ledger import intents, submissions
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.submissions import Accepted, Submission
 from tests.ledger.account_book import grant
-from tests.ledger.entities import ALICE, SOURCE, register, scalar, submission, submit, take
+from tests.ledger.entities import (
+    ALICE,
+    SOURCE,
+    complete,
+    hand_over,
+    register,
+    scalar,
+    submission,
+    submit,
+    take,
+)
 
 
 async def wanted(ledger: Ledger, count: int, qpu: str = "rack") -> list[Submission]:
@@ -93,3 +103,16 @@ async def test_two_who_submit_the_same_at_once_get_the_same_jobs(ledger: Ledger)
     assert [answer.job_id for answer in one] == [answer.job_id for answer in other]
     assert await scalar(ledger, "SELECT count(*) FROM jobs") == 20
     assert await scalar(ledger, "SELECT job_count FROM batches") == 20
+
+
+async def test_a_rack_may_ask_about_more_tokens_than_a_statement_has_parameters(
+    ledger: Ledger,
+) -> None:
+    done = intents.token_of(await complete(ledger))
+    waiting = await submit(ledger)
+    taken = await take(ledger, waiting.batch_id)
+    await hand_over(ledger, taken)
+    asked = [f"unknown-{number}" for number in range(40_000)]
+    async with ledger.begin() as session:
+        found = await intents.settled(session, [*asked, intents.token_of(taken[0]), done])
+    assert found == [done]

@@ -60,16 +60,18 @@ def check(config: Config) -> None:
 @racks.command()
 def reload(context: typer.Context, config: Config) -> None:
     """Have the running daemon read the device file again, for the next job; nothing else stops."""
+    from qpuflow.drivers.qblox.daemon.addresses import addresses_of
     from qpuflow.drivers.qblox.driver import QbloxDriver
     from qpuflow.drivers.qblox.rack_file import load_rack
 
     settings = load_rack(config)
-    local = [address for address in settings.listen if address.startswith("ipc://")]
+    addresses = addresses_of(settings.state_directory) or settings.listen
+    local = [address for address in addresses if address.startswith("ipc://")]
     if not local:
         raise InputError(
             f"{settings.name} listens at no socket of this host",
             where=str(config),
-            remedy='Add "ipc://rack.sock" to listen.',
+            remedy='Add "ipc://rack.sock" to listen, or --listen ipc://PATH to its daemon.',
         )
 
     async def ask() -> str:

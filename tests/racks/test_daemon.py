@@ -19,6 +19,7 @@ from qpuflow.domain.errors import InputError, Refused
 from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.qblox.config import Configuration
 from qpuflow.drivers.qblox.daemon import journal as journals
+from qpuflow.drivers.qblox.daemon.addresses import addresses_of, noted
 from qpuflow.drivers.qblox.daemon.journal import FORGOTTEN_DAYS, KEPT_DAYS, Entry, Journal
 from qpuflow.drivers.qblox.daemon.rack import Rack
 from qpuflow.drivers.qblox.driver import QbloxDriver
@@ -327,6 +328,16 @@ def test_each_device_file_that_came_into_force_has_a_number_a_time_and_a_name(
         assert abs(found[0].since.timestamp() - time.time()) < 60
         assert '"description":"x"' in (journal.device_file(2) or "")
         assert journal.device_file(9) is None
+
+
+def test_where_a_daemon_listens_is_known_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert addresses_of(tmp_path) == ()
+    with noted(tmp_path, ["ipc://here.sock", "tls+tcp://127.0.0.1:7"]):
+        assert addresses_of(tmp_path) == (f"ipc://{tmp_path}/here.sock", "tls+tcp://127.0.0.1:7")
+    assert addresses_of(tmp_path) == ()
 
 
 def test_device_files_of_an_older_journal_are_brought_along(tmp_path: Path) -> None:

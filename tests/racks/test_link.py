@@ -38,18 +38,23 @@ from tests.racks.circuits import bell, compiled, ones
 class Daemon:
     """`qpuflow rack serve` in a process of its own, which can be killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, listen: str | None = None) -> None:
+        """`listen`: in place of what its rack.toml says."""
         self.folder = folder
         for name in ("device.yml", "hardware.yml", "rack.toml"):
             (folder / name).write_text((SHIPPED.parent / name).read_text())
-        self.address = f"ipc://{folder}/rack.sock"
+        self._options = ["--listen", f"ipc://{listen}"] if listen else []
+        self._socket = folder / (listen or "rack.sock")
+        self.address = f"ipc://{self._socket}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [Path(sys.executable).parent / "qpuflow", "rack", "serve"]
-        self._process = subprocess.Popen([*command, "--config", self.folder / "rack.toml"])
+        self._process = subprocess.Popen(
+            [*command, "--config", self.folder / "rack.toml", *self._options], cwd=self.folder
+        )
         deadline = time.monotonic() + 120
-        while not (self.folder / "rack.sock").exists():
+        while not self._socket.exists():
             assert self._process.poll() is None, "the daemon ended"
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -59,7 +64,7 @@ class Daemon:
         if self._process.poll() is None:
             self._process.send_signal(number)
         code = self._process.wait(30)
-        (self.folder / "rack.sock").unlink(missing_ok=True)
+        self._socket.unlink(missing_ok=True)
         return code
 
     def executions(self) -> dict[str, int]:
@@ -69,7 +74,7 @@ class Daemon:
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    daemon = Daemon(tmp_path_factory.mktemp("rack"))
+    daemon = Daemon(tmp_path_factory.mktemp("rack"), listen="elsewhere.sock")
     daemon.start()
     yield daemon
     daemon.end(signal.SIGTERM)
@@ -285,6 +290,7 @@ def test_a_device_file_is_taken_over_while_it_runs_and_who_did_it_is_known(
         assert wrong.exception.where is not None
         assert "device.yml:" in wrong.exception.where
         file.write_text(before.replace("amplitude_180: 0.18", "amplitude_180: 0.17"))
+        assert (daemon.folder / "state" / "listens").stat().st_mode & 0o077 == 0
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("QPUFLOW_USER", "olga")
             assert command_of(daemon, "reload").exit_code == 0

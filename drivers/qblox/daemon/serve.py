@@ -12,6 +12,7 @@ from pathlib import Path
 
 from qpuflow.domain.errors import OperatorNeeded
 from qpuflow.drivers.qblox.config import load_configuration
+from qpuflow.drivers.qblox.daemon.addresses import noted
 from qpuflow.drivers.qblox.daemon.journal import Journal
 from qpuflow.drivers.qblox.daemon.rack import Rack
 from qpuflow.drivers.qblox.engine import Engine
@@ -27,7 +28,11 @@ async def serve(settings: RackSettings) -> None:
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     most = round(settings.keep_gigabytes * 1e9)
     file = state / "journal.sqlite"
-    with _the_only_one(state), contextlib.closing(Journal(file, most)) as journal:
+    with (
+        _the_only_one(state),
+        contextlib.closing(Journal(file, most)) as journal,
+        noted(state, settings.listen),
+    ):
         engine = Engine(settings, configuration, state / "work")
         rack = Rack(settings, configuration, journal, engine)
         rack.recover()

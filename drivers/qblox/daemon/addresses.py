@@ -1,0 +1,37 @@
+"""Where a rack's daemon really listens, for who has only its ``rack.toml``."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+FILE = "listens"
+
+
+@contextmanager
+def noted(directory: Path, addresses: Sequence[str]) -> Generator[None]:
+    """While the daemon runs: one that was killed leaves its note to the next."""
+    file = directory / FILE
+    draft = directory / f".{FILE}"
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_text("".join(f"{_absolute(one)}\n" for one in addresses))
+    draft.replace(file)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def addresses_of(directory: Path) -> tuple[str, ...]:
+    """None where no daemon runs that has told."""
+    try:
+        return tuple((directory / FILE).read_text().splitlines())
+    except FileNotFoundError:
+        return ()
+
+
+def _absolute(address: str) -> str:
+    scheme, _, place = address.partition("://")
+    return f"ipc://{Path(place).absolute()}" if scheme == "ipc" else address

@@ -284,6 +284,19 @@ def test_old_jobs_are_forgotten_and_leases_are_not(
     assert journal.accept("never came", 9, b"r").number == 4, "a closed token is forgotten, too"
 
 
+def test_forgetting_reads_no_more_than_it_forgets(journal: Journal) -> None:
+    seen: list[str] = []
+    connection = connection_of(journal)
+    connection.set_trace_callback(seen.append)
+    journal.confirm([])
+    connection.set_trace_callback(None)
+    deletes = [one for one in seen if one.startswith("DELETE")]
+    assert len(deletes) == 2
+    for statement in deletes:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+        assert not any(step.startswith("SCAN") for step in plan), plan
+
+
 async def test_more_unconfirmed_results_than_a_page_are_all_told(
     settings: RackSettings,
     configuration: Configuration,

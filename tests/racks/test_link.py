@@ -244,6 +244,37 @@ async def test_a_question_that_is_held_is_asked_once_and_again_when_the_line_bre
         await second
 
 
+async def test_open_questions_end_when_their_asker_is_closed(tmp_path: Path) -> None:
+    came = asyncio.Event()
+
+    async def answer(request: bytes) -> bytes:
+        if request == b"held":
+            came.set()
+            await asyncio.Event().wait()
+        return request
+
+    address = f"ipc://{tmp_path}/closed.sock"
+    task = asyncio.create_task(answer_all(address, None, answer))
+    await asyncio.sleep(0)
+    for where in (address, f"ipc://{tmp_path}/nobody.sock"):
+        asker = Asker(where, None)
+        held = asyncio.create_task(asker.ask(b"held", timeout_seconds=600))
+        if where == address:
+            assert await asker.ask(b"quick", timeout_seconds=60) == b"quick"
+            await asyncio.wait_for(came.wait(), 60)
+        else:
+            await asyncio.sleep(0.1)
+        asker.close()
+        with pytest.raises(Unavailable, match="was closed"):
+            await asyncio.wait_for(held, 60)
+        with pytest.raises(Unavailable, match="was closed"):
+            await asker.ask(b"late")
+        assert not getattr(asker, "_idle")  # noqa: B009
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 async def test_more_questions_than_there_are_places_are_answered_all(tmp_path: Path) -> None:
     async def answer(request: bytes) -> bytes:
         await asyncio.sleep(0.01)

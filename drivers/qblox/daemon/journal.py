@@ -46,6 +46,7 @@ CREATE TABLE IF NOT EXISTS closed (token TEXT PRIMARY KEY);
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, number);
 CREATE INDEX IF NOT EXISTS jobs_by_lease ON jobs (fencing_token);
 CREATE INDEX IF NOT EXISTS jobs_kept ON jobs (confirmed, ended) WHERE request <> x'';
+CREATE INDEX IF NOT EXISTS jobs_emptied ON jobs (confirmed) WHERE request = x'';
 """
 CUT_OFF = "The rack's daemon ended while it ran; it is not run again"
 
@@ -76,6 +77,7 @@ class Journal:
         columns = self._connection.execute("PRAGMA table_info(closed)").fetchall()
         if "at" not in [column[1] for column in columns]:
             self._connection.execute("ALTER TABLE closed ADD COLUMN at REAL")
+        self._connection.execute("CREATE INDEX IF NOT EXISTS closed_by_time ON closed (at)")
         self._kept_bytes = self._count_bytes()
 
     def accept(

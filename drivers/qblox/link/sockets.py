@@ -48,14 +48,16 @@ class Asker:
         self._idle: list[_Line] = []
         self._busy: set[_Line] = set()
         self._following: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     async def ask(self, request: bytes, timeout_seconds: float = 15.0) -> bytes:
-        """`Unavailable` where no answer came in time; the request may have arrived all the same."""
-        if self._keys is not None and self._following is None:
+        """`Unavailable` where no answer came in time, or it is closed meanwhile; the request may
+        have arrived all the same."""
+        if self._keys is not None and self._following is None and not self._is_closed:
             self._following = asyncio.create_task(self._follow(self._keys))
         try:
             async with asyncio.timeout(timeout_seconds):
-                while True:
+                while not self._is_closed:
                     with contextlib.suppress(_Replaced):
                         return await self._ask(request)
         except (TimeoutError, pynng.NNGException) as error:
@@ -64,8 +66,11 @@ class Asker:
                 f"The rack at {self._address} does not answer: {words}",
                 remedy="Does `qpuflow rack serve` run there, and does each trust the other's key?",
             ) from error
+        raise Unavailable(f"The connection to the rack at {self._address} was closed")
 
     def close(self) -> None:
+        """Open questions end with `Unavailable`."""
+        self._is_closed = True
         if self._following is not None:
             self._following.cancel()
         self._replace_lines()
@@ -81,7 +86,7 @@ class Asker:
             line.close()
             raise
         self._busy.discard(line)
-        if len(self._idle) < MOST_IDLE and not line.is_closed:
+        if len(self._idle) < MOST_IDLE and not (line.is_closed or self._is_closed):
             self._idle.append(line)
         else:
             line.close()

@@ -36,6 +36,7 @@ class Aws:
         self._settings = settings
         self._secrets = dict(secrets)
         self._veil = Veil(secret for key, secret in secrets.items() if key != "profile")
+        self._credentials: Any = None
         self._importing = threading.Lock()
         self.creations = RateLimit(*CREATIONS)
         self.others = RateLimit(*OTHERS)
@@ -105,7 +106,9 @@ class Aws:
         from botocore.exceptions import BotoCoreError, ClientError
 
         def call() -> Any:
-            answer = getattr(self._clients[service], operation)(**arguments)
+            client = self._clients[service]
+            self._veil_found()
+            answer = getattr(client, operation)(**arguments)
             if "Body" in answer:
                 answer["Body"] = answer["Body"].read()
             return answer
@@ -114,6 +117,14 @@ class Aws:
             return await asyncio.to_thread(call)
         except (BotoCoreError, ClientError) as error:
             raise classified(error, self._name, self._veil, submitting=submitting) from None
+
+    def _veil_found(self) -> None:
+        """A role's are others every hour: boto3 renews them here, if it is time."""
+        if self._credentials is not None:
+            found = self._credentials.get_frozen_credentials()
+            with self._importing:
+                for secret in (found.access_key, found.secret_key, found.token):
+                    self._veil.add(secret)
 
     @property
     def _clients(self) -> Mapping[str, Any]:
@@ -125,6 +136,7 @@ class Aws:
         from botocore.config import Config
 
         session = self._session()
+        self._credentials = session.get_credentials()
         once = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30)
         url = self._settings.endpoint_url
         return {

@@ -12,8 +12,10 @@ from botocore.exceptions import ClientError
 
 from qpuflow.domain.errors import QpuflowError
 from qpuflow.drivers.base import Driver, Ticket
+from qpuflow.drivers.braket import BraketDriver
 from qpuflow.drivers.braket.errors import classified
 from qpuflow.drivers.fake_clouds import Fault
+from qpuflow.drivers.fake_clouds.braket.served import BraketAt
 from qpuflow.drivers.fake_clouds.ibm.served import IbmAt
 from qpuflow.drivers.fake_clouds.quantinuum.served import QuantinuumAt
 from qpuflow.drivers.ibm import IbmDriver
@@ -85,6 +87,17 @@ async def test_quantinuum_repeats_the_password_and_the_tokens(
     require_veiled(
         [login, await message_of(quantinuum.cancel(TICKET))], fake_quantinuum.cloud.accounts.issued
     )
+
+
+async def test_amazon_repeats_credentials_that_boto3_found_itself(
+    fake_braket: BraketAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"ACCESS_KEY_ID": "AKIAFOUNDOUTSIDE", "SECRET_ACCESS_KEY": SECRET}
+    for name, value in {**found, "SESSION_TOKEN": f"{SECRET}-session"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    fake_braket.cloud.weather.next("get_device", Fault.ECHOED)
+    message = await message_of(BraketDriver("q", fake_braket.settings(), {}).describe())
+    require_veiled([message], ["AKIAFOUNDOUTSIDE"])
 
 
 def require_veiled(messages: list[str], issued: list[str]) -> None:

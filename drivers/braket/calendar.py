@@ -12,16 +12,20 @@ from qpuflow.drivers.braket.settings import Reservation
 
 
 def windows(service: Mapping[str, Any]) -> list[Window]:
-    """Of a device's service properties, whose hours are UTC."""
-    return [
-        Window(
-            DAYS[str(one["executionDay"]).lower()],
-            time.fromisoformat(str(one["windowStartHour"])),
-            time.fromisoformat(str(one["windowEndHour"])),
+    """Of a device's service properties, whose hours are UTC. What is unknown is left out."""
+    told = service.get("executionWindows") or ()
+    return [window for one in told if (window := _window(one)) is not None]
+
+
+def _window(told: Any) -> Window | None:
+    try:
+        return Window(
+            DAYS[str(told["executionDay"]).lower()],
+            time.fromisoformat(str(told["windowStartHour"])).replace(tzinfo=None),
+            time.fromisoformat(str(told["windowEndHour"])).replace(tzinfo=None),
         )
-        for one in service.get("executionWindows", ())
-        if str(one.get("executionDay", "")).lower() in DAYS
-    ]
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def events(

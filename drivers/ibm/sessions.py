@@ -16,14 +16,21 @@ def events_of(told: Mapping[str, Any], now: datetime) -> list[VendorEvent]:
     https://quantum.cloud.ibm.com/docs/api/qiskit-runtime-rest/tags/sessions
     """
     start = _moment(told.get("activated_at") or told.get("started_at"))
-    seconds = told.get("active_ttl") or told.get("max_ttl")
-    if start is None or not seconds or told.get("state") == "closed":
+    end = start and _end(start, told.get("active_ttl") or told.get("max_ttl"))
+    name = told.get("id")
+    if start is None or end is None or not name or told.get("state") == "closed":
         return []
-    end = start + timedelta(seconds=float(seconds))
-    if end <= now:
+    if end <= max(start, now):
         return []
-    note = f"{told.get('mode') or 'dedicated'} session {told['id']}"
-    return [VendorEvent(str(told["id"]), Period(start, end), note)]
+    note = f"{told.get('mode') or 'dedicated'} session {name}"
+    return [VendorEvent(str(name), Period(start, end), note)]
+
+
+def _end(start: datetime, seconds: Any) -> datetime | None:
+    try:
+        return start + timedelta(seconds=float(seconds))
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _moment(text: object) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from qpuflow.drivers.fake_clouds.ibm.served import IbmAt
 from qpuflow.drivers.fake_clouds.quantinuum.machines import MACHINE
 from qpuflow.drivers.fake_clouds.quantinuum.served import QuantinuumAt
 from qpuflow.drivers.ibm import IbmDriver
+from qpuflow.drivers.ibm.sessions import events_of
 from qpuflow.drivers.quantinuum import QuantinuumDriver
 
 SATURDAY = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -51,7 +53,11 @@ def test_amazons_windows_are_read_and_what_is_unknown_is_left_out() -> None:
         {"executionDay": "Everyday", "windowStartHour": "00:00", "windowEndHour": "23:59:59"},
         {"executionDay": "Monday", "windowStartHour": "09:00:00", "windowEndHour": "10:00:00"},
         {"executionDay": "Whenever", "windowStartHour": "09:00", "windowEndHour": "10:00"},
+        {"executionDay": "Friday", "windowStartHour": "9 o'clock", "windowEndHour": "10:00"},
+        {"executionDay": "Friday", "windowStartHour": "09:00"},
+        "always",
     ]
+    assert windows({"executionWindows": None}) == []
     always, monday = windows({"executionWindows": told})
     assert always.is_always
     assert (monday.days, monday.starts, monday.is_always) == ({0}, time(9), False)
@@ -106,6 +112,26 @@ def test_a_reservation_that_makes_no_sense_is_refused() -> None:
     backwards = {"arn": RESERVATION, "starts_at": at(22, 9), "ends_at": at(22, 8)}
     with pytest.raises(ValidationError, match="ends after it starts"):
         BraketSettings.model_validate({**known, "reservations": [backwards]})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"active_ttl": "an hour"},
+        {"active_ttl": {"seconds": 3600}},
+        {"active_ttl": float("nan")},
+        {"active_ttl": 1e300},
+        {"active_ttl": 8e13},
+        {"active_ttl": -1},
+        {"activated_at": "soon"},
+        {"id": None},
+    ],
+    ids=str,
+)
+def test_a_session_that_says_what_nobody_knows_is_not_shown(other: dict[str, Any]) -> None:
+    told = {"id": "mine", "activated_at": SATURDAY.isoformat(), "active_ttl": 3600}
+    assert len(events_of(told, SATURDAY)) == 1
+    assert events_of({**told, **other}, SATURDAY) == []
 
 
 async def test_jobs_run_in_the_session_whose_time_is_shown(fake_ibm: IbmAt) -> None:

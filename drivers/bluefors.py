@@ -31,6 +31,7 @@ class Bluefors:
     ) -> None:
         self._channels = channels
         parameters = {"key": api_key} if api_key else {}
+        _keep_addresses_out_of_logs()
         self._client = httpx.AsyncClient(
             base_url=url, params=parameters, timeout=timeout_seconds, follow_redirects=False
         )
@@ -60,6 +61,12 @@ class Bluefors:
             # Not its own words: they hold the address with the key.
             _log.warning("The cryostat says nothing of %s: %s", path, type(error).__name__)
             return None
+
+
+def _keep_addresses_out_of_logs() -> None:
+    """At INFO httpx logs the address of each request, and with it the key."""
+    client = logging.getLogger("httpx")
+    client.setLevel(max(client.level, logging.WARNING))
 
 
 def _value(answer: Any, path: str) -> float | None:

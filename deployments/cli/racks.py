@@ -90,25 +90,24 @@ def versions(
     show: Annotated[int | None, typer.Option(help="Print the device file of that number.")] = None,
 ) -> None:
     """Every device file that was ever in force: since when, and who changed it."""
-    import contextlib
     import json
 
     import yaml
     from rich.table import Table
 
-    from qpuflow.drivers.qblox.daemon.journal import Journal
+    from qpuflow.drivers.qblox.daemon import device_files
     from qpuflow.drivers.qblox.rack_file import load_rack
 
     file = load_rack(config).state_directory / "journal.sqlite"
     if not file.exists():
         raise NotFound("The rack has no journal yet", where=str(file))
-    with contextlib.closing(Journal(file)) as journal:
+    with device_files.reading(file) as journal:
         if show is None:
             table = Table("number", "since (UTC)", "who", "hash")
-            for one in journal.device_versions():
+            for one in device_files.versions(journal):
                 table.add_row(str(one.number), f"{one.since:%Y-%m-%d %H:%M:%S}", one.who, one.hash)
             console.print(table)
-        elif (content := journal.device_file(show)) is None:
+        elif (content := device_files.content_of(journal, show)) is None:
             raise NotFound(f"There is no version {show} of the device file")
         else:
             yaml.safe_dump(json.loads(content), sys.stdout, sort_keys=False)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
+import sqlite3
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from qpuflow.deployments.cli.app import app
-from qpuflow.domain.errors import InputError
+from qpuflow.domain.errors import InputError, OperatorNeeded
 from qpuflow.drivers.qblox.config import load_configuration
+from qpuflow.drivers.qblox.daemon.journal import Journal
 from qpuflow.drivers.qblox.link.certificates import Keys, make_keys
 from qpuflow.drivers.qblox.rack_file import SHIPPED, load_rack
 from tests.racks.test_configuration import QUANTIFY_FILE
@@ -60,6 +63,27 @@ def test_what_import_prints_is_a_device_file(folder: Path) -> None:
     settings.hardware_file.write_text(hardware)
     chip = load_configuration(settings.device_file, settings.hardware_file).device
     assert list(chip.qubits) == ["q0", "q1"]
+
+
+def test_versions_only_reads_the_journal(folder: Path) -> None:
+    settings = load_rack(folder / "rack.toml")
+    settings.state_directory.mkdir()
+    file = settings.state_directory / "journal.sqlite"
+    words = ["rack", "versions", "--config", "rack.toml"]
+    with contextlib.closing(sqlite3.connect(file)) as other, other:
+        other.execute("CREATE TABLE closed (token TEXT PRIMARY KEY)")
+    before = file.read_bytes()
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, OperatorNeeded)
+    assert "state/journal.sqlite" in str(result.exception)
+    assert file.read_bytes() == before, "an older daemon may run there"
+    file.unlink()
+    with contextlib.closing(Journal(file)) as journal:
+        chip = load_configuration(settings.device_file, settings.hardware_file)
+        journal.note_device_file(chip, "olga")
+    before = file.read_bytes()
+    assert "olga" in CliRunner().invoke(app, words).stdout
+    assert file.read_bytes() == before
 
 
 def test_another_fingerprint_is_not_trusted(folder: Path) -> None:

@@ -164,7 +164,10 @@ async def test_the_guide_does_what_it_says(stack: Installation) -> None:
     await change_block(stack)
 
 
-async def test_a_cryostat_that_does_not_answer_says_nothing_and_keeps_its_key() -> None:
+async def test_a_cryostat_that_does_not_answer_says_nothing_and_keeps_its_key(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
     async with Bluefors("http://127.0.0.1:9", {"mxc_kelvin": "mapper.bf.t"}, "key") as cryostat:
         assert await cryostat.read() == {"mxc_kelvin": None}
     with serving(control_software({"mapper.bf.t": reading("0.01")}, "right")) as fridge:
@@ -172,3 +175,5 @@ async def test_a_cryostat_that_does_not_answer_says_nothing_and_keeps_its_key() 
             assert await cryostat.read() == {"mxc_kelvin": None}
         async with Bluefors(fridge.url, {"mxc_kelvin": "mapper.bf.t"}, "right") as cryostat:
             assert await cryostat.read() == {"mxc_kelvin": 0.01}
+    assert "says nothing of mapper.bf.t" in caplog.text
+    assert "key=" not in caplog.text

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+
+from qpuflow.domain.errors import OperatorNeeded
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS device_files (
@@ -35,6 +39,21 @@ class Version:
     hash: str
     since: datetime
     who: str
+
+
+@contextmanager
+def reading(journal: Path) -> Generator[sqlite3.Connection]:
+    """While a daemon writes to it, or none does; nothing in it changes."""
+    try:
+        address = f"{journal.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise OperatorNeeded(
+            f"The rack's journal cannot be read: {error}",
+            where=str(journal),
+            remedy="Is it this qpuflow's daemon that runs there? Start it, and try again.",
+        ) from error
 
 
 def note(connection: sqlite3.Connection, digest: str, content: str, who: str) -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from qpuflow.deployments.cli.app import app
 from qpuflow.domain.errors import InputError, OperatorNeeded, Unavailable
-from qpuflow.drivers.qblox.link.certificates import Keys, make_keys
+from qpuflow.drivers.qblox.link.certificates import Keys, fingerprint, make_keys
 from qpuflow.drivers.qblox.link.sockets import LOOK_SECONDS, Asker, answer_all
 from tests.racks.test_link import free_port
 
@@ -174,6 +174,8 @@ async def test_both_sides_go_on_with_their_old_keys_while_a_file_is_broken(
                 await asyncio.sleep(0.05)
         await asyncio.sleep(2.5 * LOOK_SECONDS)
         assert told() == 1, "not at every look"
+        paired.rack.trust(other := make_keys(paired.rack.folder / "other").certificate)
+        paired.rack.distrust(fingerprint(other))
         for file in broken:
             file.unlink()
         old = renewed(paired.worker, paired.rack)

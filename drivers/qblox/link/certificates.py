@@ -102,7 +102,7 @@ class Keys:
 
     def distrust(self, name: str) -> None:
         """The certificate with this fingerprint. `InputError` unless it is trusted."""
-        found = [file for file in self._trusted_files if fingerprint(file.read_text()) == name]
+        found = [file for file in self._trusted_files if _has(file, name)]
         if not found:
             raise InputError(
                 f"No certificate with the fingerprint {name} is trusted",
@@ -191,6 +191,14 @@ def _parsed(certificate: str, file: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(certificate.encode())
     except ValueError as error:
         raise _no_certificate(file, error) from error
+
+
+def _has(file: Path, name: str) -> bool:
+    """False of a file that is no certificate: it keeps nobody from trusting another no more."""
+    try:
+        return fingerprint(_text(file)) == name
+    except (InputError, OperatorNeeded):
+        return False
 
 
 def _no_certificate(file: Path, error: Exception) -> OperatorNeeded:

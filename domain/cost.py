@@ -173,15 +173,21 @@ def _above(amount: Decimal, limit: Decimal, unit: str) -> str:
     )
 
 
+_UNITS = (QPU_SECONDS, CREDITS, "USD", "HQC")
+
+
 def check_unit(unit: str) -> str:
-    """Raises `InputError` for what nobody charges in."""
+    """The name that it is charged under: `usd` is USD.
+
+    Raises `InputError` for what nobody charges in.
+    """
     name = unit.strip()
     if not name or len(name) > MOST_UNIT_LETTERS or not all(c.isalnum() or c == "-" for c in name):
         raise InputError(
             f"{unit!r} is no unit",
             remedy=f"Use {QPU_SECONDS}, {CREDITS}, or a vendor's, as USD and HQC.",
         )
-    return name
+    return next((one for one in _UNITS if one.lower() == name.lower()), name)
 
 
 def check_limit(ask_above: Decimal | None, refuse_above: Decimal | None) -> None:

@@ -5,6 +5,7 @@ Amounts are decimals with six places, so that a balance is exact to the microsec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -115,9 +116,16 @@ def amount_of(
     return amount
 
 
+_THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d+)?")
+"""1,250.50; not 12,50, which is twelve and a half to some and would be 1250."""
+
+
 def _number(text: str) -> Decimal:
+    plain = text.strip()
+    if _THOUSANDS.fullmatch(plain):
+        plain = plain.replace(",", "")
     try:
-        return Decimal(text.strip().replace(",", ""))
+        return Decimal(plain)
     except InvalidOperation as error:
         raise InputError(f"{text!r} is no amount", remedy="Give a number, as 12.5.") from error
 

@@ -17,14 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from qpuflow.blocks import QbloxQpu, load_qpu
 from qpuflow.domain.calibration import CalibrationPlan, Measured, OnDrift, Quantity
 from qpuflow.domain.device import Control
-from qpuflow.domain.errors import QpuflowError
 from qpuflow.domain.experiments import Experiment, Found, experiment
 from qpuflow.domain.principal import service
 from qpuflow.domain.request import JobOptions, JobRequest
 from qpuflow.flows import calibration_pages
 from qpuflow.flows.own_jobs import counts_from
 from qpuflow.flows.resources import Resources, resources
-from qpuflow.ledger import calibrations, controls, qpus
+from qpuflow.ledger import calibrations, controls, leases, qpus
 from qpuflow.ledger.qpus import RegisteredQpu
 
 CALIBRATION = service("calibrate")
@@ -61,8 +60,8 @@ async def _due(shared: Resources, named: Sequence[str] | None) -> list[_Due]:
         )
     found: list[_Due] = []
     for qpu in known:
-        block = await load_qpu(qpu.block)
-        if not isinstance(block, QbloxQpu):
+        block = await _block(qpu)
+        if block is None:
             continue
         async with shared.ledger.begin() as session:
             if named is not None or await _is_time(session, qpu.name, block.calibration):
@@ -70,12 +69,23 @@ async def _due(shared: Resources, named: Sequence[str] | None) -> list[_Due]:
     return found
 
 
+async def _block(qpu: RegisteredQpu) -> QbloxQpu | None:
+    """None: no rack. One that is broken or gone must not keep the others from being measured."""
+    try:
+        block = await load_qpu(qpu.block)
+    except Exception as error:  # noqa: BLE001  somebody else's block, whatever is wrong with it
+        _log.warning("%s is not measured: %s", qpu.name, error)
+        return None
+    return block if isinstance(block, QbloxQpu) else None
+
+
 async def _is_time(session: AsyncSession, qpu: str, plan: CalibrationPlan) -> bool:
+    """Whether one of the plan's quantities is missing, or as old as that."""
     if plan.every_hours is None:
         return False
-    last = await calibrations.history(session, qpu, 1)
-    age = timedelta(hours=plan.every_hours) - SLACK
-    return not last or datetime.now(UTC) - last[0].measured_at >= age
+    latest = datetime.now(UTC) - timedelta(hours=plan.every_hours) + SLACK
+    lasts = [await calibrations.history(session, qpu, 1, one) for one in plan.quantities]
+    return any(not last or last[0].measured_at <= latest for last in lasts)
 
 
 async def _calibrate(shared: Resources, due: _Due) -> str:
@@ -87,7 +97,7 @@ async def _calibrate(shared: Resources, due: _Due) -> str:
     for quantity in due.plan.quantities:
         try:
             measured += await _measure(shared, due, quantity)
-        except QpuflowError as error:
+        except Exception as error:  # noqa: BLE001  a fit may fail in ways of its own
             problem = f"; {quantity.value} was not measured: {error}"
             _log.warning("%s%s", qpu.name, problem)
             break
@@ -153,9 +163,11 @@ async def _report_drift(shared: Resources, due: _Due, drifted: Sequence[Measured
     _log.warning("%s has drifted: %s", qpu, words)
     if due.plan.on_drift is OnDrift.HOLD:
         async with shared.ledger.begin() as session:
-            await controls.set_control(
-                session, CALIBRATION, qpu, Control.PAUSED, f"drifted: {words}"
-            )
+            row = await leases.lock(session, qpu)
+            # What an operator has said meanwhile stands.
+            if row is not None and row.control == Control.OPEN.value:
+                reason = f"drifted: {words}"
+                await controls.set_control(session, CALIBRATION, qpu, Control.PAUSED, reason)
     emit_event(
         "qpuflow.calibration.drifted",
         {"prefect.resource.id": f"qpuflow.qpu.{qpu}"},

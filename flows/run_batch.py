@@ -61,8 +61,8 @@ async def carry_batch(
             outcomes = await _carry(carrying, seat, board, joined, linger_seconds)
         async with ledger.begin() as session:
             is_empty = await batches.close_if_empty(session, batch_id)
-            unapproved = await batches.unapproved(session, batch_id)
-        if outcomes[LEFT] or (is_empty and unapproved and carrying.may_sleep):
+            only_asks = await batches.only_unapproved(session, batch_id)
+        if outcomes[LEFT] or (is_empty and only_asks and carrying.may_sleep):
             await fall_asleep(shared, flow_run_id)
     return outcomes
 
@@ -96,7 +96,7 @@ async def _carry(
 
 
 async def _next(carrying: Carrying) -> list[Job]:
-    # Forgotten in a crash, they are queued as before.
+    # Forgotten in a crash, they are queued as before: `book_slot` finds that.
     async with carrying.ledger.begin(durable=False) as session:
         await carriers.require_live(session, carrying.carrier_id)
         return await batches.take(session, carrying.principal, carrying.batch_id, CHUNK_SIZE)

@@ -29,10 +29,13 @@ async def sample_telemetry() -> dict[str, int]:
 
 
 async def _sample(shared: Resources, qpu: RegisteredQpu) -> int:
-    try:
-        values = {**await _of_rack(shared, qpu), **await _of_cryostat(qpu)}
-    except Exception as error:  # noqa: BLE001  one that is silent must not silence the others
-        _log.warning("%s tells nothing: %s", qpu.name, error)
+    values: dict[str, float | None] = {}
+    for of_one in (_of_rack(shared, qpu), _of_cryostat(qpu)):
+        try:
+            values |= await of_one
+        except Exception as error:  # noqa: BLE001  one that is silent must not silence the others
+            _log.warning("A sensor of %s tells nothing: %s", qpu.name, error)
+    if not values:
         return 0
     async with shared.ledger.begin() as session:
         await telemetry.record(session, service("telemetry"), qpu.name, values)

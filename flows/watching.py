@@ -54,7 +54,6 @@ class Watcher:
                 task.cancel()
 
     async def _look(self) -> None:
-        await self._follow_anew_if_changed()
         async with self._shared.ledger.begin() as session:
             found = {one.carrier_id: one for one in await asleep.sleepers(session, self._qpu)}
             new = [one for one in found.values() if not self._follows(one.carrier_id)]
@@ -64,6 +63,7 @@ class Watcher:
         for sleeper in found.values():
             if sleeper.is_wanted:
                 await self._wake(sleeper)
+        await self._follow_anew_if_changed()
         # One that waits for nothing but an operator's answer is left asleep.
         new = [one for one in new if tickets[one.batch_id] or not one.is_unapproved]
         driver = self._by = await self._driver() if new else self._by

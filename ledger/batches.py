@@ -176,6 +176,12 @@ async def unapproved(session: AsyncSession, batch_id: UUID) -> list[UUID]:
     return [row.id for row in await session.scalars(_jobs(batch_id, JobState.UNAPPROVED))]
 
 
+async def only_unapproved(session: AsyncSession, batch_id: UUID) -> bool:
+    """Whether all that is left of the batch waits for an operator to approve its cost."""
+    asked_about = set(await unapproved(session, batch_id))
+    return bool(asked_about) and set(await unfinished(session, batch_id)) == asked_about
+
+
 async def begun_in_run(session: AsyncSession, flow_run_id: UUID) -> list[UUID]:
     """Jobs that the carrier with this flow run is at work on."""
     batch_id = await session.scalar(

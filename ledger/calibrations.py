@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Select, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,12 +36,17 @@ async def record(
     await session.execute(insert(CalibrationRow), rows)
 
 
-async def latest(session: AsyncSession, qpu: str) -> list[Measured]:
+async def latest(
+    session: AsyncSession, qpu: str, quantities: Collection[Quantity] = tuple(Quantity)
+) -> list[Measured]:
     """The newest of each quantity of each qubit, in that order."""
     newest = (
         select(CalibrationRow)
         .distinct(CalibrationRow.quantity, CalibrationRow.qubit)
-        .where(CalibrationRow.qpu == qpu)
+        .where(
+            CalibrationRow.qpu == qpu,
+            CalibrationRow.quantity.in_([one.value for one in quantities]),
+        )
         .order_by(
             CalibrationRow.quantity,
             CalibrationRow.qubit,
@@ -71,11 +76,9 @@ async def history(
 
 async def confusions(session: AsyncSession, qpu: str) -> dict[int, Confusion]:
     """The newest of each qubit of which there is one."""
-    found = await latest(session, qpu)
     return {
         one.qubit: Confusion(one.qubit, _matrix(one), one.shots, one.measured_at)
-        for one in found
-        if one.quantity is Quantity.READOUT
+        for one in await latest(session, qpu, [Quantity.READOUT])
     }
 
 

@@ -91,7 +91,8 @@ _ORPHANED = text(
     WHERE j.finished_at IS NULL AND j.state <> 'unapproved'
     GROUP BY j.batch_id
     HAVING bool_and(c.state NOT IN ('live', 'pending'))
-        AND (bool_or(j.state <> 'ambiguous') OR max(c.created_at) < now() - make_interval(
+        AND (bool_or(j.state <> 'ambiguous') OR max(j.cancel_requested_at) > max(c.created_at)
+            OR max(c.created_at) < now() - make_interval(
             secs => least(:longest, :first * 2 ^ least(max(c.number), 20))))
     """
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -31,12 +32,13 @@ async def set_rate(session: AsyncSession, principal: Principal, rate: Rate) -> N
     if rate.qpu is not None:
         await qpus.find(session, rate.qpu)
     values = {"credits": rate.credits, "set_by": principal.user, "set_at": func.now()}
-    known = RateRow.unit == check_unit(rate.unit), RateRow.qpu.is_not_distinct_from(rate.qpu)
+    unit = check_unit(rate.unit)
+    known = RateRow.unit == unit, RateRow.qpu.is_not_distinct_from(rate.qpu)
     changed = await session.scalar(
         update(RateRow).where(*known).values(**values).returning(RateRow.id)
     )
     if changed is None:
-        await session.execute(insert(RateRow).values(unit=rate.unit, qpu=rate.qpu, **values))
+        await session.execute(insert(RateRow).values(unit=unit, qpu=rate.qpu, **values))
 
 
 async def limits(session: AsyncSession) -> list[CostLimit]:
@@ -53,7 +55,7 @@ async def set_limit(session: AsyncSession, principal: Principal, limit: CostLimi
     check_limit(limit.ask_above, limit.refuse_above)
     for amount in (limit.ask_above, limit.refuse_above):
         _require_not_negative(amount)
-    check_unit(limit.unit)
+    limit = replace(limit, unit=check_unit(limit.unit))
     if limit.project is not None:
         await accounts.require_project(session, limit.project)
     if limit.qpu is not None:
@@ -74,6 +76,7 @@ async def set_limit(session: AsyncSession, principal: Principal, limit: CostLimi
 async def remove_limit(session: AsyncSession, principal: Principal, limit: CostLimit) -> None:
     """Raises `NotFound` unless there is one for this project, QPU and unit."""
     principal.require_operator("limit what a job may cost")
+    limit = replace(limit, unit=check_unit(limit.unit))
     if await session.scalar(_same(limit).returning(CostLimitRow.id)) is None:
         raise NotFound("There is no such limit", remedy="See `qpuflow cost limits`.")
 
@@ -97,6 +100,9 @@ async def approvals(
     query = _visible(principal).order_by(ApprovalRow.asked_at.desc()).limit(limit)
     if state is not None:
         query = query.where(ApprovalRow.state == state.value)
+    if state is RequestState.PENDING:
+        # Of a job that has ended otherwise nobody is asked any more.
+        query = query.where(JobRow.state == JobState.UNAPPROVED.value)
     return [approval_of(*row) for row in (await session.execute(query)).tuples()]
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     false,
     func,
     select,
+    text,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -135,6 +136,19 @@ _ASKED = select(JobRow.id).where(
 async def asked_to_cancel(session: AsyncSession, job_ids: Sequence[UUID]) -> set[UUID]:
     """Those of the jobs that somebody wants cancelled and that have not ended."""
     return set(await session.scalars(_ASKED, {"jobs": list(job_ids)}))
+
+
+_ASKING = text(
+    """
+    SELECT count(*) FROM jobs
+    WHERE id = ANY(:jobs) AND state = 'preparing' AND asks_since IS NOT NULL
+    """
+)
+
+
+async def are_asking(session: AsyncSession, job_ids: Sequence[UUID]) -> bool:
+    """Whether all of these jobs wait for the arbiter, in the eyes of the ledger."""
+    return await session.scalar(_ASKING, {"jobs": list(job_ids)}) == len(job_ids)
 
 
 async def retry(

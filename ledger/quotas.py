@@ -5,6 +5,7 @@ Nobody but an operator changes a balance: members can look, and request.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID, uuid4
 
@@ -54,7 +55,7 @@ async def grant(
     """Give more. A project's first grant is what limits it."""
     principal.require_operator("grant QPU time")
     check_amount(amount)
-    check_unit(scope.unit)
+    scope = replace(scope, unit=check_unit(scope.unit))
     return await allowances.enter(session, principal, scope, amount, note)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.principal import Principal
 from qpuflow.ledger.schema import TelemetryRow
+
+LATELY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ async def latest(session: AsyncSession, qpu: str) -> list[Reading]:
     newest = (
         select(TelemetryRow)
         .distinct(TelemetryRow.channel)
-        .where(TelemetryRow.qpu == qpu)
+        .where(TelemetryRow.qpu == qpu, TelemetryRow.at > func.now() - LATELY)
         .order_by(TelemetryRow.channel, TelemetryRow.at.desc())
     )
     return await _read(session, newest)

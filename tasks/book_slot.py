@@ -44,10 +44,10 @@ async def book_slot(chunk: Chunk) -> Chunk:
     ready = {work.job.id: _seconds(work, estimates[work.job.id]) for work in chunk.active}
     async with _withdrawn_if_given_up(chunk.carrying):
         while True:
-            answer, cancelled = await _ask(chunk, ready)
+            answer, cancelled, is_known = await _ask(chunk, ready)
             if isinstance(answer, Turn):
                 return _granted(chunk, answer)
-            if cancelled or _gives_up(chunk.carrying, answer):
+            if cancelled or not is_known or _gives_up(chunk.carrying, answer):
                 return chunk.updated(_left(work, cancelled) for work in chunk.active)
             ready = {}
             await _rest(chunk, answer)
@@ -121,9 +121,12 @@ def _seconds(work: Work, estimate: Estimate | Exception) -> float:
     return estimate.seconds if isinstance(estimate, Estimate) else work.job.estimate_seconds
 
 
-async def _ask(chunk: Chunk, ready: Mapping[UUID, float]) -> tuple[Turn | Wait | After, set[UUID]]:
-    """The arbiter's answer, and whose user has given up meanwhile.
+async def _ask(
+    chunk: Chunk, ready: Mapping[UUID, float]
+) -> tuple[Turn | Wait | After, set[UUID], bool]:
+    """The arbiter's answer; whose user has given up; and whether the ledger knows who asks.
 
+    It does not after a crash that made it forget: then they are taken from the queue again.
     `ready` has the estimates of jobs that have not asked before.
     """
     carrying = chunk.carrying
@@ -140,9 +143,10 @@ async def _ask(chunk: Chunk, ready: Mapping[UUID, float]) -> tuple[Turn | Wait |
             await arbiter.get_ready(session, ready)
         answer = await arbiter.ask(session, question, carrying.settings.policy)
         if isinstance(answer, Turn):
-            return answer, set()
+            return answer, set(), True
         ids = [work.job.id for work in chunk.active]
-        return answer, await jobs.asked_to_cancel(session, ids)
+        is_known = await jobs.are_asking(session, ids)
+        return answer, await jobs.asked_to_cancel(session, ids), is_known
 
 
 def _granted(chunk: Chunk, turn: Turn) -> Chunk:

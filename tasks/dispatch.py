@@ -14,7 +14,7 @@ from qpuflow.domain.errors import InputError, PartlyAccepted, Refused, Unavailab
 from qpuflow.domain.job import JobState
 from qpuflow.domain.request import digest
 from qpuflow.drivers.base import FencedDriver, Ticket
-from qpuflow.ledger import carriers, clearance, events, intents
+from qpuflow.ledger import arbiter, carriers, clearance, events, intents
 from qpuflow.ledger.clearance import Clearance
 from qpuflow.ledger.intents import Handover
 from qpuflow.ledger.schema import IntentState
@@ -137,10 +137,21 @@ async def _submit_when_it_may(chunk: Chunk, work: Work, token: str) -> Ticket:
             return await _submit(chunk, work, token)
         except Refused as refusal:
             pause = pause_seconds(refusal, times)
-            if pause is None:
+            if pause is None or not await _may_after(chunk, work, pause):
                 raise
         times += 1
-        await asyncio.sleep(pause)
+
+
+async def _may_after(chunk: Chunk, work: Work, pause_seconds: float) -> bool:
+    """Whether the job is still wanted, and its turn, once the QPU has been left alone."""
+    await asyncio.sleep(pause_seconds)
+    carrying, token = chunk.carrying, chunk.fencing_token
+    name, rules = carrying.qpu.name, carrying.settings.policy
+    async with carrying.ledger.begin(durable=False) as session:
+        cleared = await clearance.look(session, name, carrying.carrier_id, token, [work.job.id])
+        if token is None or await arbiter.has_overrun(session, name, token, rules):
+            return False
+    return _unless_kept(work, cleared).end is None
 
 
 async def _submit(chunk: Chunk, work: Work, token: str) -> Ticket:

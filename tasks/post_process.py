@@ -88,6 +88,8 @@ def _mitigated(dataset: xr.Dataset, piece: Piece, readouts: Mapping[int, Confusi
         return mitigated(dataset, behind).assign_attrs(mitigation="readout, by M3")
     except QpuflowError as error:
         return dataset.assign_attrs(mitigation=f"none: {error.what}")
+    except Exception as error:  # noqa: BLE001  the library's own, when its solver does not converge
+        return dataset.assign_attrs(mitigation=f"none: {error!r}")
 
 
 def _known(readouts: Mapping[int, Confusion], qubit: int) -> Confusion:

@@ -41,6 +41,13 @@ def test_anything_else_is_refused(text: str) -> None:
         amount_of(text)
 
 
+def test_commas_part_thousands_and_nothing_else() -> None:
+    assert amount_of("1,250.5", "USD") == Decimal("1250.5")
+    for ambiguous in ("12,50", "1,5", "1,2500"):
+        with pytest.raises(InputError):
+            amount_of(ambiguous, "USD")
+
+
 @given(st.decimals("0.000001", MOST, places=6))
 def test_what_is_shown_is_read_as_the_same_amount(amount: Decimal) -> None:
     assert Decimal(shown(amount).replace(",", "")) == amount == amount_of(amount)

@@ -73,6 +73,22 @@ async def test_while_another_waits_a_chunk_runs_for_its_turn_and_loses_no_attemp
     assert len(qpu.executions()) == 11
 
 
+async def test_what_a_crash_made_the_ledger_forget_is_taken_from_the_queue_again(
+    pipeline: Pipeline, qpu: JournalledQpu
+) -> None:
+    """Taking a job does not wait for the disk; a crash of PostgreSQL may undo it."""
+    (job_id,) = await pipeline.submit()
+    carrying = await pipeline.begin(await pipeline.batch_of(job_id))
+    chunk = await run(transpile, await pipeline.take(carrying))
+    await rows(pipeline.ledger, "UPDATE jobs SET state = 'queued' RETURNING 1")
+    async with asyncio.timeout(20):
+        await pipeline.steps(chunk, STEPS[1:])
+    assert await all_of(pipeline, [job_id]) == [(JobState.QUEUED, 1)]
+    await pipeline.carry(carrying)
+    assert await all_of(pipeline, [job_id]) == [(JobState.COMPLETED, 1)]
+    assert len(qpu.executions()) == 1
+
+
 async def test_a_turn_is_as_long_as_it_may_be(pipeline: Pipeline, qpu: JournalledQpu) -> None:
     mine = await pipeline.submit(10)
     first = await pipeline.begin(await pipeline.batch_of(mine[0]))

@@ -36,6 +36,8 @@ FIRST_CHUNK_SECONDS = 0.5
 """So long nothing is painted that the first jobs would have to wait for."""
 MAX_PICTURES = 20
 """Programs of a run that get a page of their own; the rest stand in the table."""
+PICTURES_WHILE_OTHERS_WAIT = 1
+"""A page takes Prefect's server as long as five small jobs take the engine."""
 ADVANCE_EVERY_SECONDS = 1.0
 """A request to Prefect's server costs as much as a small job."""
 _log = logging.getLogger("prefect.qpuflow")
@@ -85,12 +87,15 @@ class Board:
         for work in chunk.works:
             if work.end is not None:
                 _log.warning("Job %s %s: %s", work.job.id, work.end.state.value, work.end.reason)
-            elif not work.is_left and self._pictures < MAX_PICTURES:
+            elif not work.is_left and self._pictures < self._most_pictures():
                 self._pictures += len(work.programs)
                 self._orders.put_nowait(partial(_picture, work))
         if time.monotonic() - self._advanced_at >= ADVANCE_EVERY_SECONDS:
             self._advanced_at = time.monotonic()
             self._orders.put_nowait(self._advance)
+
+    def _most_pictures(self) -> int:
+        return PICTURES_WHILE_OTHERS_WAIT if self._carrying.is_wanted() else MAX_PICTURES
 
     async def _paint(self) -> None:
         await within(self._first_chunk, FIRST_CHUNK_SECONDS)

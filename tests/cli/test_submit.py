@@ -13,7 +13,7 @@ from tests.system.installation import Answer, Installation
 FILES = [EXAMPLES / f"{name}.qasm" for name in ("two-registers", "bell", "deutsch-jozsa")]
 REPORT = {
     *("job_id", "state", "reason", "user", "qpu", "shots", "attempt", "created_at"),
-    *("finished_at", "programs", "timings", "events", "waits_because", "expected_start_at"),
+    *("finished_at", "programs", "timings", "events", "waits_because", "expected_start_at", "cost"),
 }
 LONG = "\n".join(
     [

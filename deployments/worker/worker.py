@@ -15,11 +15,13 @@ from uuid import UUID
 
 import anyio
 import anyio.abc
+import httpx
+import stamina
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Crashed
 from prefect.workers.base import (
     BaseJobConfiguration,
@@ -48,6 +50,11 @@ QUEUE_STATES = ("paused", "ready", "not-ready")
 RESUBSCRIBE_SECONDS = 1.0
 ADMIT_SECONDS = 5.0
 """After which an admission that was not heard of is asked for again."""
+SILENCE = (httpx.TransportError, PrefectHTTPStatusError)
+"""What the server's client raises when it, or its database, is being restarted."""
+_when_it_answers = stamina.AsyncRetryingCaller(attempts=None, timeout=60.0, wait_max=2.0).on(
+    SILENCE
+)
 
 
 class QpuJobConfiguration(BaseJobConfiguration):
@@ -213,14 +220,21 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
     async def _see_off(self, flow_run_id: UUID, broke: str | None) -> None:
         """Have Prefect and the ledger agree on how a run has left the engine."""
         self._wake.set()
+        if flow_run_id not in self._cancelled and broke is None:
+            return
+        try:
+            await _when_it_answers(lambda: self._say_how_it_ended(flow_run_id, broke))
+        except SILENCE as error:
+            self._logger.warning("How run %s ended is left to the reaper: %r", flow_run_id, error)
+        self._cancelled.discard(flow_run_id)
+        await self._take_back()
+
+    async def _say_how_it_ended(self, flow_run_id: UUID, broke: str | None) -> None:
         if flow_run_id in self._cancelled:
-            self._cancelled.discard(flow_run_id)
             state = Cancelled(message="Cancelled; the job that it was at was cancelled on its QPU")
             await self.client.set_flow_run_state(flow_run_id, state, force=True)
-            await self._take_back()
         elif broke is not None:
             await self._report(flow_run_id, broke)
-            await self._take_back()
 
     def _variables(self) -> QpuVariables:
         """What the pool's form says."""

@@ -76,7 +76,7 @@ async def test_sensors_are_sampled_and_forgotten(ledger: Ledger) -> None:
     values = {"module8_main_celsius": 41.5, "mxc_kelvin": 0.0123, "module8_fpga_celsius": None}
     async with ledger.begin() as session:
         await telemetry.record(session, CALIBRATION, QPU, values)
-    await rows(ledger, "UPDATE telemetry SET at = at - interval '2 days' RETURNING 1")
+    await rows(ledger, "UPDATE telemetry SET at = at - interval '20 hours' RETURNING 1")
     async with ledger.begin() as session:
         await telemetry.record(session, CALIBRATION, QPU, {"mxc_kelvin": 0.011})
     async with ledger.begin() as session:
@@ -84,7 +84,7 @@ async def test_sensors_are_sampled_and_forgotten(ledger: Ledger) -> None:
         assert {one.channel: one.value for one in latest} == {**values, "mxc_kelvin": 0.011}
         series = await telemetry.history(session, QPU, "mxc_kelvin", 10)
         assert [one.value for one in series] == [0.011, 0.0123]
-    assert await forget_telemetry(ledger, CALIBRATION, timedelta(days=1)) == 3
+    assert await forget_telemetry(ledger, CALIBRATION, timedelta(hours=10)) == 3
     async with ledger.begin() as session:
         assert [one.value for one in await telemetry.latest(session, QPU)] == [0.011]
 

@@ -30,7 +30,7 @@ TAKES_SECONDS = 0.05
 SAVE_BLOCK = """
 import json, sys
 from qpuflow.blocks import PluginQpu
-PluginQpu(kind="{kind}", settings=json.loads(sys.argv[1])).save("{kind}")
+PluginQpu(kind="{kind}", settings=json.loads(sys.argv[1])).save("{kind}", overwrite=True)
 """
 
 

@@ -23,7 +23,7 @@ SOON = timedelta(seconds=10)
 """Prefect takes no less."""
 LATER = timedelta(hours=1)
 PATIENT = Watch(silent=LATER, unstarted=LATER, endless=LATER, starts=2)
-FIRES_SECONDS = 60.0
+FIRES_SECONDS = 150.0
 
 
 class Watched(Protocol):

@@ -6,17 +6,19 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import httpx
 from pydantic import BaseModel, ConfigDict
 
 from qpuflow.deployments.stack import postgres
+from qpuflow.domain.device import DeviceStatus
 from qpuflow.domain.endpoints import Endpoints, find_endpoints, find_record
 from qpuflow.domain.errors import QpuflowError
 from qpuflow.domain.settings import Settings
 from qpuflow.flows.open_ledger import open_ledger
 from qpuflow.ledger import qpus
+from qpuflow.ledger.qpus import RegisteredQpu
 
 LEAST_FREE_BYTES = 1_000_000_000
 EXTRAS = {
@@ -115,17 +117,32 @@ async def _stack(settings: Settings) -> AsyncIterator[Finding]:
     except QpuflowError as error:
         yield _bad("Stack", error)
         return
-    yield await _ledger(settings)
+    for finding in await _ledger(settings):
+        yield finding
     yield await _prefect(endpoints)
 
 
-async def _ledger(settings: Settings) -> Finding:
+async def _ledger(settings: Settings) -> list[Finding]:
     try:
         async with open_ledger(settings) as ledger, ledger.begin() as session:
-            names = [qpu.name for qpu in await qpus.every(session)]
+            known = list(await qpus.every(session))
     except QpuflowError as error:
-        return _bad("Ledger", error)
-    return Finding(subject="Ledger", is_good=True, finding=f"QPUs: {', '.join(names) or 'none'}")
+        return [_bad("Ledger", error)]
+    names = ", ".join(qpu.name for qpu in known) or "none"
+    ledger_is_there = Finding(subject="Ledger", is_good=True, finding=f"QPUs: {names}")
+    return [ledger_is_there, *_warned(known)]
+
+
+def _warned(known: Iterable[RegisteredQpu]) -> Iterator[Finding]:
+    """QPUs that run and say what will stop them: a certificate or a password that ends soon."""
+    for qpu in known:
+        if qpu.status is DeviceStatus.ONLINE and qpu.status_reason:
+            yield Finding(
+                subject=f"QPU {qpu.name}",
+                is_good=False,
+                finding=qpu.status_reason,
+                remedy="See docs/racks.md and docs/clouds.md for how keys are renewed.",
+            )
 
 
 async def _prefect(endpoints: Endpoints) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -133,14 +134,20 @@ def keys(
     renew: Annotated[
         bool, typer.Option(help="Prepare the next key, for `qpuflow rack rotate`.")
     ] = False,
+    valid_days: Annotated[
+        int,
+        typer.Option(min=1, max=36_500, help="For how long a certificate that is made is good."),
+    ] = 730,
 ) -> None:
     """Make this side's key and certificate, and print its fingerprint."""
     from qpuflow.drivers.qblox.link.certificates import make_keys
 
-    made = make_keys(folder)
+    valid = timedelta(days=valid_days)
+    made = make_keys(folder, valid)
     if renew:
-        made = made.renew()
+        made = made.renew(valid)
     console.print(f"{made.folder / 'certificate.pem'}", markup=False)
+    console.print(f"good until {made.expires_at:%Y-%m-%d}", markup=False)
     console.print(made.fingerprint, markup=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -76,7 +77,9 @@ class QbloxDriver:
     async def describe(self) -> Device:
         described: Described = await self._ask(Describe(), Described)
         self._described = described
-        return described.device.model_copy(update={"name": self._name})
+        reasons = "; ".join(filter(None, [described.device.status_reason, self._expiry()]))
+        update = {"name": self._name, "status_reason": reasons or None}
+        return described.device.model_copy(update=update)
 
     async def submit(self, executables: Sequence[Executable], shots: int, token: str) -> Ticket:
         """With no lease to show: a rack that has obeyed one refuses."""
@@ -190,6 +193,15 @@ class QbloxDriver:
         if self._asker is not None:
             self._asker.close()
             self._asker = None
+
+    def _expiry(self) -> str | None:
+        """What is to be said of this side's certificate."""
+        if self._settings.keys is None:
+            return None
+        from qpuflow.drivers.qblox.link.certificates import Keys
+        from qpuflow.drivers.qblox.link.expiry import expiry_warning
+
+        return expiry_warning(Keys(self._settings.keys), "worker", datetime.now(UTC))
 
     async def _chip(self) -> DeviceFile:
         if self._described is None:

@@ -26,6 +26,7 @@ from qpuflow.domain.errors import (
 from qpuflow.domain.limits import check_limits
 from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.qblox.config import Configuration, load_configuration
+from qpuflow.drivers.qblox.daemon.certificate import CertificateWatch
 from qpuflow.drivers.qblox.daemon.journal import PAGE, Entry, Journal
 from qpuflow.drivers.qblox.devices import device_of
 from qpuflow.drivers.qblox.engine import Engine
@@ -40,6 +41,8 @@ from qpuflow.ledger.dataset_codec import encode
 T = TypeVar("T")
 MOST_RESULTS_BYTES = MOST_BYTES - 1024
 """Of one job, as they are sent: the link's own words come before them."""
+_TOLD_ALWAYS = ("waiting", "busy_fraction", "certificate_days")
+"""Of its health, with the telemetry."""
 _log = logging.getLogger("qpuflow.rack")
 
 
@@ -63,12 +66,18 @@ class Rack:
     """One journal, one engine."""
 
     def __init__(
-        self, settings: RackSettings, configuration: Configuration, journal: Journal, engine: Engine
+        self,
+        settings: RackSettings,
+        configuration: Configuration,
+        journal: Journal,
+        engine: Engine,
+        certificate: CertificateWatch | None = None,
     ) -> None:
         self._settings = settings
         self._configuration = configuration
         self._journal = journal
         self._engine = engine
+        self._certificate = certificate
         self._running: _Running | None = None
         self._accepted = asyncio.Event()
         self._news = asyncio.Condition()
@@ -121,7 +130,7 @@ class Rack:
         match _parsed(content).body:
             case messages.Describe():
                 chip = self._configuration.device.model_dump(mode="json")
-                return messages.Described(device=self._device, chip=chip)
+                return messages.Described(device=self._described(), chip=chip)
             case messages.Execute() as request:
                 return await self._accept(request)
             case messages.Status(token=token, known=known, wait_seconds=seconds, close=close):
@@ -142,6 +151,10 @@ class Rack:
                 return messages.Report(values=await self._telemetry())
             case messages.Reload(who=who):
                 return self._reload(who)
+
+    def _described(self) -> Device:
+        warning = self._certificate and self._certificate.warning
+        return self._device.model_copy(update={"status_reason": warning})
 
     @property
     def _device(self) -> Device:
@@ -196,7 +209,7 @@ class Rack:
     async def _telemetry(self) -> dict[str, float | str | None]:
         """Whoever reads sensors in the middle of a run would wait for its end."""
         health = self._health()
-        known = {f"rack_{name}": health[name] for name in ("waiting", "busy_fraction")}
+        known = {f"rack_{name}": health[name] for name in _TOLD_ALWAYS}
         return known if self._running else known | await self._engine.telemetry()
 
     def _health(self) -> dict[str, float | str | None]:
@@ -210,6 +223,7 @@ class Rack:
             "busy_fraction": self._busy_seconds / up if up else 0.0,
             "played_seconds": self._played_seconds,
             "device_file_hash": self._configuration.device_hash,
+            "certificate_days": self._certificate and self._certificate.days,
         }
 
     def _kept(self, after: int) -> messages.Kept:

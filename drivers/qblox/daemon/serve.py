@@ -13,6 +13,7 @@ from pathlib import Path
 from qpuflow.domain.errors import OperatorNeeded
 from qpuflow.drivers.qblox.config import load_configuration
 from qpuflow.drivers.qblox.daemon.addresses import noted
+from qpuflow.drivers.qblox.daemon.certificate import CertificateWatch
 from qpuflow.drivers.qblox.daemon.journal import Journal
 from qpuflow.drivers.qblox.daemon.rack import Rack
 from qpuflow.drivers.qblox.engine import Engine
@@ -34,11 +35,13 @@ async def serve(settings: RackSettings) -> None:
         noted(state, settings.listen),
     ):
         engine = Engine(settings, configuration, state / "work")
-        rack = Rack(settings, configuration, journal, engine)
-        rack.recover()
         keys = Keys(settings.keys) if settings.keys else None
+        certificate = CertificateWatch(keys) if keys else None
+        rack = Rack(settings, configuration, journal, engine, certificate)
+        rack.recover()
         parts = asyncio.gather(
             _work(rack, engine),
+            *([certificate.follow()] if certificate else []),
             *(answer_all(address, keys, rack.answer) for address in settings.listen),
         )
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -23,7 +23,7 @@ from qpuflow.domain.errors import InputError, OperatorNeeded
 
 SERVER_NAME = "qpuflow-peer"
 """In every certificate: who a peer is, is told by its key and not by its address."""
-VALID_DAYS = 730
+VALID = datetime.timedelta(days=730)
 NEW_KEYS = "Run `qpuflow rack rotate` again, or make new keys."
 Stamp = tuple[tuple[str, int, int], ...]
 
@@ -79,6 +79,17 @@ class Keys:
     def fingerprint(self) -> str:
         return fingerprint(self.certificate)
 
+    @property
+    def expires_at(self) -> datetime.datetime:
+        """The last moment at which the other side accepts this side's certificate."""
+        file = self.folder / "certificate.pem"
+        return _parsed(self.certificate, file).not_valid_after_utc
+
+    def trusted_until(self) -> dict[str, datetime.datetime]:
+        """When each trusted certificate ends, by its file's name."""
+        files = self._trusted_files
+        return {file.name: _parsed(_text(file), file).not_valid_after_utc for file in files}
+
     def trusted(self) -> str:
         """All trusted certificates; `OperatorNeeded` where there is none that is still valid."""
         files = self._trusted_files
@@ -111,9 +122,9 @@ class Keys:
         for file in found:
             file.unlink()
 
-    def renew(self) -> Keys:
+    def renew(self, valid: datetime.timedelta = VALID) -> Keys:
         """Prepare the next key; one that is prepared already stays, for others may trust it."""
-        return make_keys(self.folder / "next")
+        return make_keys(self.folder / "next", valid)
 
     def rotate(self) -> None:
         """From now on the next key is this side's. A rotation that was cut off is completed."""
@@ -142,12 +153,12 @@ class Keys:
             ) from error
 
 
-def make_keys(folder: Path) -> Keys:
+def make_keys(folder: Path, valid: datetime.timedelta = VALID) -> Keys:
     """What is there already stays."""
     keys = Keys(folder)
     if not (folder / "key.pem").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        certificate, key = _self_signed()
+        certificate, key = _self_signed(valid)
         # The key is the last: where it is, its certificate is, too.
         _write(folder / "certificate.pem", certificate)
         _write(folder / "key.pem", key, mode=0o600)
@@ -244,7 +255,7 @@ def _is_valid(certificate: str, file: Path) -> bool:
     return _parsed(certificate, file).not_valid_after_utc > datetime.datetime.now(datetime.UTC)
 
 
-def _self_signed() -> tuple[str, str]:
+def _self_signed(valid: datetime.timedelta) -> tuple[str, str]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, SERVER_NAME)])
     now = datetime.datetime.now(datetime.UTC)
@@ -255,7 +266,7 @@ def _self_signed() -> tuple[str, str]:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
+        .not_valid_after(now + valid)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME)]), critical=False)
         .sign(key, hashes.SHA256())

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from qpuflow.drivers.qblox.link.certificates import (
     NobodyTrusted,
     Stamp,
 )
+from qpuflow.drivers.qblox.link.expiry import expired
 
 MOST_AT_ONCE = 256
 """Requests that a rack has before it at once; most of them wait for news of a job."""
@@ -61,7 +63,7 @@ class Asker:
                     with contextlib.suppress(_Replaced):
                         return await self._ask(request)
         except (TimeoutError, pynng.NNGException) as error:
-            words = str(error) or f"no answer within {timeout_seconds:g} s"
+            words = self._expired() or str(error) or f"no answer within {timeout_seconds:g} s"
             raise Unavailable(
                 f"The rack at {self._address} does not answer: {words}",
                 remedy="Does `qpuflow rack serve` run there, and does each trust the other's key?",
@@ -74,6 +76,9 @@ class Asker:
         if self._following is not None:
             self._following.cancel()
         self._replace_lines()
+
+    def _expired(self) -> str | None:
+        return expired(self._keys, datetime.now(UTC)) if self._keys is not None else None
 
     async def _ask(self, request: bytes) -> bytes:
         line = self._idle.pop() if self._idle else _Line(self._address, self._tls)

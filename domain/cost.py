@@ -19,6 +19,8 @@ from qpuflow.domain.quota import QPU_SECONDS, RequestState, exact, measure
 
 CREDITS = "credits"
 """The unit that belongs to no vendor."""
+UNITS = (QPU_SECONDS, CREDITS, "USD", "HQC")
+"""Those that are known, as they are written."""
 MOST_UNIT_LETTERS = 20
 
 
@@ -173,9 +175,6 @@ def _above(amount: Decimal, limit: Decimal, unit: str) -> str:
     )
 
 
-_UNITS = (QPU_SECONDS, CREDITS, "USD", "HQC")
-
-
 def check_unit(unit: str) -> str:
     """The name that it is charged under: `usd` is USD.
 
@@ -187,7 +186,7 @@ def check_unit(unit: str) -> str:
             f"{unit!r} is no unit",
             remedy=f"Use {QPU_SECONDS}, {CREDITS}, or a vendor's, as USD and HQC.",
         )
-    return next((one for one in _UNITS if one.lower() == name.lower()), name)
+    return next((one for one in UNITS if one.lower() == name.lower()), name)
 
 
 def check_limit(ask_above: Decimal | None, refuse_above: Decimal | None) -> None:

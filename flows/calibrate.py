@@ -83,9 +83,9 @@ async def _is_time(session: AsyncSession, qpu: str, plan: CalibrationPlan) -> bo
     """Whether one of the plan's quantities is missing, or as old as that."""
     if plan.every_hours is None:
         return False
-    latest = datetime.now(UTC) - timedelta(hours=plan.every_hours) + SLACK
-    lasts = [await calibrations.history(session, qpu, 1, one) for one in plan.quantities]
-    return any(not last or last[0].measured_at <= latest for last in lasts)
+    since = datetime.now(UTC) - timedelta(hours=plan.every_hours) + SLACK
+    found = await calibrations.latest(session, qpu, plan.quantities)
+    return not {one.quantity for one in found if one.measured_at > since} >= {*plan.quantities}
 
 
 async def _calibrate(shared: Resources, due: _Due) -> str:

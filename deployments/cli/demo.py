@@ -23,7 +23,7 @@ from qpuflow.domain.errors import InputError, NotFound
 from qpuflow.domain.files import SUFFIXES, load_program
 from qpuflow.domain.job import JobState
 from qpuflow.domain.report import JobReport
-from qpuflow.domain.request import Program
+from qpuflow.domain.request import JobOptions, Program
 from qpuflow.domain.settings import Settings
 
 SIMULATOR = "aer"
@@ -79,12 +79,20 @@ def _fits(program: Program, device: Device) -> bool:
 async def _run(
     connection: Connection, pairs: list[tuple[str, Program]], shots: int
 ) -> list[JobReport]:
+    devices = {qpu.name: qpu.device for qpu in await connection.qpus()}
     ids: list[UUID] = []
     for qpu, program in pairs:
-        receipt = await connection.submit(requested(programs=[program], qpu=qpu, shots=shots))
-        ids.append(receipt.job_id)
+        options = _options(devices.get(qpu))
+        request = requested(programs=[program], qpu=qpu, shots=shots, options=options)
+        ids.append((await connection.submit(request)).job_id)
     await _watch(connection, ids)
     return [await connection.report(job_id) for job_id in ids]
+
+
+def _options(device: Device | None) -> JobOptions:
+    """Without waiting where that can be had: while one qubit is reset by waiting, others decay."""
+    has_active_reset = device is not None and device.active_reset
+    return JobOptions(reset="active" if has_active_reset else "passive")
 
 
 async def _watch(connection: Connection, ids: list[UUID]) -> None:

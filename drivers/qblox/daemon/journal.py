@@ -204,14 +204,6 @@ class Journal:
         with self._transaction():
             device_files.note(self._connection, configuration.device_hash, content, who)
 
-    def device_versions(self) -> Sequence[device_files.Version]:
-        """The oldest first."""
-        return device_files.versions(self._connection)
-
-    def device_file(self, number: int) -> str | None:
-        """That of a version, as JSON."""
-        return device_files.content_of(self._connection, number)
-
     def executions(self) -> dict[str, int]:
         """How often each token was begun."""
         return dict(self._connection.execute("SELECT token, executions FROM jobs").fetchall())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import qblox_scheduler
 from qblox_scheduler import ConditionalOperation
@@ -22,9 +22,6 @@ from qpuflow.drivers.qblox.executors.qblox_device import device_config
 from qpuflow.drivers.qblox.executors.scheduling import SchedulingExecutor
 from qpuflow.drivers.qblox.programs import Acquire, Upload
 
-if TYPE_CHECKING:
-    from qblox_instruments import Cluster
-
 _CONFIG_TYPE = "QbloxHardwareCompilationConfig"
 
 
@@ -36,11 +33,9 @@ class QbloxExecutor(SchedulingExecutor):
     schedule_class = TimeableSchedule
     idle_class = IdlePulse
     conditional_class = ConditionalOperation
-
-    def __init__(self, configuration: Configuration, cluster: Cluster) -> None:
-        coordinator = InstrumentCoordinator("qpuflow", add_default_generic_icc=False)
-        super().__init__(configuration, coordinator, SerialCompiler("qpuflow_compiler"))
-        coordinator.add_component(ClusterComponent(cluster))
+    coordinator_class = InstrumentCoordinator
+    component_class = ClusterComponent
+    compiler_class = SerialCompiler
 
     def _configured(self, configuration: Configuration) -> Any:
         return SerialCompilationConfig(

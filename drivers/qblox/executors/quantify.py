@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import quantify_scheduler
 from quantify_scheduler import InstrumentCoordinator, SerialCompiler
@@ -21,9 +21,6 @@ from qpuflow.drivers.qblox.executors.quantify_device import quantum_device
 from qpuflow.drivers.qblox.executors.scheduling import SchedulingExecutor
 from qpuflow.drivers.qblox.programs import Acquire, Upload
 
-if TYPE_CHECKING:
-    from qblox_instruments import Cluster
-
 _CONFIG_TYPE = "quantify_scheduler.backends.qblox_backend.QbloxHardwareCompilationConfig"
 
 
@@ -35,11 +32,9 @@ class QuantifyExecutor(SchedulingExecutor):
     schedule_class = QuantifySchedule
     idle_class = IdlePulse
     conditional_class = ConditionalOperation
-
-    def __init__(self, configuration: Configuration, cluster: Cluster) -> None:
-        coordinator = InstrumentCoordinator("qpuflow", add_default_generic_icc=False)
-        super().__init__(configuration, coordinator, SerialCompiler("qpuflow_compiler"))
-        coordinator.add_component(ClusterComponent(cluster))
+    coordinator_class = InstrumentCoordinator
+    component_class = ClusterComponent
+    compiler_class = SerialCompiler
 
     def _configured(self, configuration: Configuration) -> Any:
         device = quantum_device(configuration.device)

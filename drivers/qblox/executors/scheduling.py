@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qpuflow.drivers.qblox.config import Configuration
 from qpuflow.drivers.qblox.executors.base import Bins, Schedule
@@ -27,6 +27,9 @@ from qpuflow.drivers.qblox.programs import (
     by_oscillator,
 )
 
+if TYPE_CHECKING:
+    from qblox_instruments import Cluster
+
 _CONDITION_SECONDS = 4e-9
 """What the compilers want free behind a conditional block."""
 
@@ -38,8 +41,11 @@ class SchedulingExecutor(ABC):
     schedule_class: ClassVar[Any]
     idle_class: ClassVar[Any]
     conditional_class: ClassVar[Any]
+    coordinator_class: ClassVar[Any]
+    component_class: ClassVar[Any]
+    compiler_class: ClassVar[Any]
 
-    def __init__(self, configuration: Configuration, coordinator: Any, compiler: Any) -> None:
+    def __init__(self, configuration: Configuration, cluster: Cluster) -> None:
         hardware = configuration.hardware
         self._chip = configuration.device
         self._names = configuration.device.names
@@ -47,8 +53,9 @@ class SchedulingExecutor(ABC):
         self._cluster = hardware.cluster_name
         self._kinds = {slot: one.instrument_type for slot, one in hardware.cluster.modules.items()}
         self._config: Any = self._configured(configuration)
-        self._compiler = compiler
-        self.coordinator = coordinator
+        self._compiler: Any = self.compiler_class("qpuflow_compiler")
+        self.coordinator: Any = self.coordinator_class("qpuflow", add_default_generic_icc=False)
+        self.coordinator.add_component(self.component_class(cluster))
 
     def compile(self, upload: Upload) -> Schedule:
         with compiling():

@@ -22,6 +22,7 @@ from qpuflow.domain.endpoints import find_endpoints
 from qpuflow.domain.errors import InputError, NotFound
 from qpuflow.domain.files import SUFFIXES, load_program
 from qpuflow.domain.job import JobState
+from qpuflow.domain.parsing import parse
 from qpuflow.domain.report import JobReport
 from qpuflow.domain.request import JobOptions, Program
 from qpuflow.domain.settings import Settings
@@ -82,17 +83,18 @@ async def _run(
     devices = {qpu.name: qpu.device for qpu in await connection.qpus()}
     ids: list[UUID] = []
     for qpu, program in pairs:
-        options = _options(devices.get(qpu))
+        options = _options(program, devices.get(qpu))
         request = requested(programs=[program], qpu=qpu, shots=shots, options=options)
         ids.append((await connection.submit(request)).job_id)
     await _watch(connection, ids)
     return [await connection.report(job_id) for job_id in ids]
 
 
-def _options(device: Device | None) -> JobOptions:
-    """Without waiting where that can be had: while one qubit is reset by waiting, others decay."""
+def _options(program: Program, device: Device | None) -> JobOptions:
+    """A qubit that is reset by waiting lets the others decay meanwhile."""
     has_active_reset = device is not None and device.active_reset
-    return JobOptions(reset="active" if has_active_reset else "passive")
+    resets = has_active_reset and "reset" in parse(program).circuit.count_ops()
+    return JobOptions(reset="active" if resets else "passive")
 
 
 async def _watch(connection: Connection, ids: list[UUID]) -> None:

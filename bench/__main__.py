@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from argparse import ArgumentParser
 from importlib import import_module
 from pathlib import Path
+
+import uvloop
 
 from bench.figures import publish
 
@@ -29,7 +30,7 @@ def main() -> None:
     if unknown := set(given.only) - set(known):
         options.error(f"no measurement {', '.join(sorted(unknown))}; known: {', '.join(known)}")
     for suite, module in modules.items():
-        publish(suite, asyncio.run(module.measure(given.only)))
+        publish(suite, uvloop.run(module.measure(given.only)))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any
 from uuid import UUID
 
+import uvloop
 from prefect._flow_run_suspension import mark_flow_run_suspension_requested
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
@@ -71,7 +72,7 @@ def serve(socket_path: str, pool: str) -> None:
     prefork(NUMERICAL)
     code = 1
     try:
-        asyncio.run(_serve(socket_path, pool))
+        uvloop.run(_serve(socket_path, pool))
         code = 0
     finally:
         # What Prefect's own threads have not sent yet: states of tasks, logs.

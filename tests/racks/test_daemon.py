@@ -138,6 +138,60 @@ async def test_a_result_waits_for_room_on_a_full_disk_and_new_jobs_are_refused(
         assert json.loads(health)["values"]["played_seconds"] == 0.5 * played, "each once"
 
 
+class SecondHeldEngine(QuickEngine):
+    """Instruments that are done with the first job at once, and play the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second_plays, self.end_second = asyncio.Event(), asyncio.Event()
+
+    async def execute(self, *_: object) -> Ran:
+        if self.ran.is_set():
+            self.second_plays.set()
+            await self.end_second.wait()
+        self.ran.set()
+        return Ran((self.dataset,), 0.5)
+
+
+async def test_what_one_job_gave_is_written_while_the_next_one_plays(
+    settings: RackSettings, configuration: Configuration, tmp_path: Path
+) -> None:
+    with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
+        rack, engine = a_rack(settings, configuration, journal, SecondHeldEngine)
+        assert isinstance(engine, SecondHeldEngine)
+        for token in ("one", "two"):
+            journal.accept(token, 1, empty(token))
+        assert not kept(journal, "one")
+        entry = await ended(rack, journal)
+        assert entry.state is RemoteState.COMPLETED
+        assert engine.second_plays.is_set()
+        assert not engine.end_second.is_set()
+
+
+async def test_a_stop_keeps_a_result_that_was_not_written_yet_and_ends_what_plays(
+    settings: RackSettings, configuration: Configuration, tmp_path: Path
+) -> None:
+    with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
+        rack, engine = a_rack(settings, configuration, journal, SecondHeldEngine)
+        assert isinstance(engine, SecondHeldEngine)
+        engine.dataset = xr.Dataset({"noise": ("x", [0.5] * 50_000)})
+        for token in ("one", "two"):
+            journal.accept(token, 1, empty(token))
+        pages(journal, at_most=pages(journal) + 1)
+        working = asyncio.create_task(rack.work())
+        await asyncio.wait_for(engine.second_plays.wait(), 30)
+        await asyncio.sleep(0.1)
+        assert not kept(journal, "one"), "the disk is full"
+        pages(journal, at_most=10**6)
+        working.cancel()
+        rack.stop()
+        first, second = journal.find("one"), journal.find("two")
+        assert first is not None
+        assert second is not None
+        assert (first.state, first.results is not None) == (RemoteState.COMPLETED, True)
+        assert (second.state, second.message) == (RemoteState.FAILED, "The rack was shut down")
+
+
 async def ended(rack: Rack, journal: Journal) -> Entry:
     """What became of the one job, once the rack has worked on it."""
     working = asyncio.create_task(rack.work())

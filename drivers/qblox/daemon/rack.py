@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +23,7 @@ from qpuflow.domain.errors import (
     QpuflowError,
     Refused,
 )
+from qpuflow.domain.executable import Executable
 from qpuflow.domain.limits import check_limits
 from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.qblox.config import Configuration, load_configuration
@@ -79,6 +80,8 @@ class Rack:
         self._engine = engine
         self._certificate = certificate
         self._running: _Running | None = None
+        self._ended: _Running | None = None
+        """What has played, and is written while the next one does."""
         self._accepted = asyncio.Event()
         self._news = asyncio.Condition()
         self._started = time.monotonic()
@@ -102,28 +105,32 @@ class Rack:
         self._journal.note_device_file(self._configuration, f"{_owner(file)}, who owns the file")
 
     async def work(self) -> None:
-        """Run what waits, one after the other, until cancelled."""
+        """Run what waits, one after the other, until cancelled.
+
+        What one gave is written while the next one plays: encoding it and waiting for the disk
+        would keep the instruments idle. Two are never unwritten while a third begins.
+        """
         while True:
             self._accepted.clear()
-            if entry := await _written(self._journal.begin_next):
-                await self._run(entry)
-            else:
+            entry = await _written(self._journal.begin_next)
+            playing = self._begin(entry) if entry else None
+            await asyncio.sleep(0)  # the instruments' process is told first
+            await self._write_ended()
+            if playing:
+                await self._until_ended(playing)
+            elif entry is None:
                 await self._accepted.wait()
 
     def stop(self) -> None:
         """End what runs, the sequencers with it; what waits stays in the journal."""
-        running, self._running = self._running, None
+        unwritten = [one for one in (self._ended, self._running) if one is not None]
+        self._ended = self._running = None
         try:
-            if running is not None and running.task.done():
-                self._record(running)
-            elif running is not None:
-                self._journal.end(running.token, RemoteState.FAILED, "The rack was shut down")
-        except Refused as error:
-            # The next daemon finds it running, and ends it.
-            _log.error("What became of the running job is lost: %s", error)
+            for one in unwritten:
+                self._write_last(one)
         finally:
-            if running is not None:
-                running.task.cancel()
+            for one in unwritten:
+                one.task.cancel()
             self._engine.close()
 
     async def _reply(self, content: bytes) -> messages.Message:  # noqa: C901, PLR0911  one a request
@@ -245,26 +252,50 @@ class Rack:
             self._journal.note_device_file(fresh, who)
         return messages.Report(values={"device_file_hash": fresh.device_hash})
 
-    async def _run(self, entry: Entry) -> None:
+    def _begin(self, entry: Entry) -> _Running | None:
+        """None where it cannot be read, and has failed."""
         self._engine.configure(self._configuration)
-        await self._tell()
         try:
             request = messages.Execute.model_validate_json(entry.request)
             executables = [circuit.executable() for circuit in request.circuits]
         except ValueError as error:
             # Accepted by a daemon of another version: whoever waits shall hear of it.
             self._journal.end(entry.token, RemoteState.FAILED, f"It cannot be read: {error}")
-            await self._tell()
-            return
-        task = asyncio.create_task(self._engine.execute(executables, request.shots))
-        running = self._running = _Running(entry.token, task)
+            return None
+        task = asyncio.create_task(self._play(executables, request.shots))
+        self._running = _Running(entry.token, task)
+        return self._running
+
+    async def _play(self, executables: Sequence[Executable], shots: int) -> Ran:
         began = time.monotonic()
-        await asyncio.wait([task])
-        self._busy_seconds += time.monotonic() - began
-        if self._running is running:  # else it was recorded when the rack was stopped
-            await _written(lambda: self._record(running))
-            self._running = None
+        try:
+            return await self._engine.execute(executables, shots)
+        finally:
+            self._busy_seconds += time.monotonic() - began
+
+    async def _until_ended(self, running: _Running) -> None:
+        await asyncio.wait([running.task])
+        if self._running is running:  # else it was written when the rack was stopped
+            self._running, self._ended = None, running
+
+    async def _write_ended(self) -> None:
+        """Whoever waits hears of it then. Without room on the disk nothing more begins."""
+        ended = self._ended
+        if ended is not None:
+            await _written(lambda: self._record(ended))
+            if self._ended is ended:
+                self._ended = None
         await self._tell()
+
+    def _write_last(self, running: _Running) -> None:
+        try:
+            if running.task.done():
+                self._record(running)
+            else:
+                self._journal.end(running.token, RemoteState.FAILED, "The rack was shut down")
+        except Refused as error:
+            # The next daemon finds it running, and ends it.
+            _log.error("What became of %s is lost: %s", running.token, error)
 
     def _record(self, running: _Running) -> None:
         """May be repeated: it is made once, and written until there is room."""

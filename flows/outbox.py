@@ -7,13 +7,14 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC
 from typing import Any
-from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import FlowRunCreate
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.states import Scheduled
+from prefect.states import Scheduled, to_state_create
 
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
 from qpuflow.domain.freshness import BELIEVED_SECONDS
@@ -67,21 +68,29 @@ async def create_run(
 
     None when somebody else was first to note it: it is theirs.
     """
-    try:
-        run = await client.create_flow_run_from_deployment(
-            await _deployment(client, f"run-batch/{carriage.qpu}"),
-            parameters={"batch_id": str(carriage.batch_id)},
-            state=state,
-            idempotency_key=f"{CARRIER_KEY}{carriage.id}",
-            name=run_name(carriage.qpu, carriage.user, f"batch {str(carriage.batch_id)[:8]}"),
-            tags=run_tags(carriage.qpu, carriage.user),
-        )
-    except ObjectNotFound as error:
-        _deployments.clear()
-        raise Unavailable("The deployment was replaced just now", remedy="Try again.") from error
+    run = await _create(client, carriage, state)
     async with ledger.begin() as session:
         is_ours = await carriers.created(session, carriage.id, run.id)
     return run if is_ours else None
+
+
+async def _create(client: PrefectClient, carriage: Carriage, state: State[Any]) -> FlowRun:
+    """As `create_flow_run_from_deployment`, which on every call has Prefect's server check again
+    that the pool's own defaults fit the pool's own schema: half of what the creation takes."""
+    deployment = await _deployment(client, f"run-batch/{carriage.qpu}")
+    wanted = FlowRunCreate(
+        flow_id=deployment.flow_id,
+        deployment_id=deployment.id,
+        work_pool_name=deployment.work_pool_name,
+        work_queue_name=deployment.work_queue_name,
+        parameters={**deployment.parameters, "batch_id": str(carriage.batch_id)},
+        state=to_state_create(state),
+        idempotency_key=f"{CARRIER_KEY}{carriage.id}",
+        name=run_name(carriage.qpu, carriage.user, f"batch {str(carriage.batch_id)[:8]}"),
+        tags=[*deployment.tags, *run_tags(carriage.qpu, carriage.user)],
+    )
+    body = wanted.model_dump(mode="json", exclude_unset=True)
+    return FlowRun.model_validate((await client.request("POST", "/flow_runs/", json=body)).json())
 
 
 @asynccontextmanager
@@ -97,11 +106,11 @@ async def prefect_client() -> AsyncGenerator[PrefectClient]:
         ) from error
 
 
-_deployments: dict[tuple[str, str], tuple[float, UUID]] = {}
+_deployments: dict[tuple[str, str], tuple[float, DeploymentResponse]] = {}
 
 
-async def _deployment(client: PrefectClient, name: str) -> UUID:
-    """Its id, which stays the same while it is there."""
+async def _deployment(client: PrefectClient, name: str) -> DeploymentResponse:
+    """Believed for a while: it changes when the stack starts, or by a person's hand."""
     found_at, found = _deployments.get((str(client.api_url), name), (0.0, None))
     if found is None or time.monotonic() - found_at > BELIEVED_SECONDS:
         found = await _find_deployment(client, name)
@@ -109,9 +118,9 @@ async def _deployment(client: PrefectClient, name: str) -> UUID:
     return found
 
 
-async def _find_deployment(client: PrefectClient, name: str) -> UUID:
+async def _find_deployment(client: PrefectClient, name: str) -> DeploymentResponse:
     try:
-        return (await client.read_deployment_by_name(name)).id
+        return await client.read_deployment_by_name(name)
     except ObjectNotFound as error:
         raise OperatorNeeded(
             f"Prefect has no deployment {name!r}", remedy="Run `qpuflow up` to create it."

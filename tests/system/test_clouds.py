@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -309,8 +310,10 @@ async def test_a_sync_tells_of_credentials_that_end_and_shows_the_vendors_calend
     qpus = (await site.stack.run("qpus", "--json")).json
     (shown,) = [one["status_reason"] for one in qpus if one["name"] == site.sky.qpu]
     assert "Its credentials expire on" in shown
-    examined = (await site.stack.run("doctor", "--json")).json
-    (found,) = [one for one in examined if one["subject"] == f"QPU {site.sky.qpu}"]
+    examined = await site.stack.run("doctor", "--json")
+    assert examined.code == 1
+    findings = json.loads(examined.stdout)
+    (found,) = [one for one in findings if one["subject"] == f"QPU {site.sky.qpu}"]
     assert not found["is_good"]
     assert "Its credentials expire on" in found["finding"]
     if site.sky.calendar is not None:

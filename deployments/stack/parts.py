@@ -131,6 +131,8 @@ def _server(settings: Settings, where: Addresses, api: PrefectApi) -> Part:
         **_environment(settings, where),
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": _for_sqlalchemy(where.prefect),
         "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+        # It has more statements than the 100 that a connection remembers unless told otherwise.
+        "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_PREPARED_STATEMENT_CACHE_SIZE": "1000",
         "PREFECT_UI_API_URL": where.api,
     }
     return Part(

@@ -100,11 +100,6 @@ def _check_mitigation(request: JobRequest) -> None:
             "Mitigation undoes misread bits of each shot, and there are none",
             remedy="Ask for shots of level 1 or 2, or leave mitigation off.",
         )
-    if any(program.observables for program in request.programs):
-        raise InputError(
-            "Observables are evaluated from what was read, not from mitigated outcomes",
-            remedy="Leave mitigation off, or take the observables from the mitigated outcomes.",
-        )
 
 
 def check_calibrated(device: Device, calibrated: Collection[int]) -> None:

@@ -66,7 +66,7 @@ def mitigated(dataset: xr.Dataset, readouts: Sequence[Confusion | None]) -> xr.D
     """
     import numpy as np
 
-    _check(readouts)
+    require_contrast(readouts)
     outcomes = [str(outcome) for outcome in dataset["outcome"].values]
     column = {outcome: index for index, outcome in enumerate(outcomes)}
     values = np.zeros((dataset.sizes["point"], len(outcomes)))
@@ -89,7 +89,8 @@ def mitigated(dataset: xr.Dataset, readouts: Sequence[Confusion | None]) -> xr.D
     )
 
 
-def _check(readouts: Sequence[Confusion | None]) -> None:
+def require_contrast(readouts: Sequence[Confusion | None]) -> None:
+    """`InputError` where a readout tells too little to be undone."""
     for one in readouts:
         if one is not None and (contrast := one.matrix[1][1] - one.matrix[1][0]) < LEAST_CONTRAST:
             raise InputError(

@@ -76,7 +76,7 @@ def evaluate(plan: MeasurementPlan, datasets: Sequence[xr.Dataset]) -> xr.Datase
     variances = np.zeros_like(values)
     for dataset, terms in zip(datasets, plan.terms, strict=True):
         for point in range(first.sizes["point"]):
-            counts = _readout(counts_of(dataset, point), terms)
+            counts = read_bits(counts_of(dataset, point), terms)
             for column, name in enumerate(names):
                 if own := terms.get(name):
                     value, error = diagonal_expectation(counts, own)
@@ -89,7 +89,7 @@ def evaluate(plan: MeasurementPlan, datasets: Sequence[xr.Dataset]) -> xr.Datase
     )
 
 
-def _readout(counts: Mapping[str, int], terms: Mapping[str, Terms]) -> dict[str, int]:
+def read_bits(counts: Mapping[str, int], terms: Mapping[str, Terms]) -> dict[str, int]:
     """Counts of the bits that the terms speak of: the leftmost ones."""
     width = next((len(label) for own in terms.values() for label in own), 0)
     total: dict[str, int] = {}

@@ -45,7 +45,10 @@ def _program(program: Program, dataset: xr.Dataset) -> Iterator[str]:
             lines = "\n".join(f"{one.label}: {one.text}" for one in readings)
             yield f"Bits{title}:\n```\n{lines}\n```"
     if "expectation" in dataset:
-        yield _expectations(dataset)
+        yield _expectations(dataset, "expectation")
+    if "mitigated_expectation" in dataset:
+        yield "Without misread bits:"
+        yield _expectations(dataset, "mitigated_expectation")
 
 
 def circuit_text(program: Program) -> str:
@@ -84,10 +87,10 @@ def _mitigated(dataset: xr.Dataset, point: int) -> str:
     )
 
 
-def _expectations(dataset: xr.Dataset) -> str:
+def _expectations(dataset: xr.Dataset, variable: str) -> str:
     names = [str(name) for name in dataset["observable"].values]
     rows = ["| point | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    values, errors = dataset["expectation"].values, dataset["expectation_error"].values
+    values, errors = dataset[variable].values, dataset[f"{variable}_error"].values
     for point in range(dataset.sizes["point"]):
         cells = [f"{values[point, i]:.4f} ± {errors[point, i]:.4f}" for i in range(len(names))]
         rows.append(f"| {point} | " + " | ".join(cells) + " |")

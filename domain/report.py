@@ -45,6 +45,10 @@ class PointReport(_Value):
         default_factory=list[BitReading], description="Averages, points and traces of each bit."
     )
     expectations: dict[str, Expectation] = Field(default_factory=dict[str, Expectation])
+    mitigated_expectations: dict[str, Expectation] = Field(
+        default_factory=dict[str, Expectation],
+        description="The same, had no bit been misread.",
+    )
 
 
 class ProgramReport(_Value):
@@ -155,7 +159,8 @@ def _point(dataset: xr.Dataset, index: int) -> PointReport:
         counts=counts_of(dataset, index),
         mitigated=_mitigated(dataset, index),
         readings=readings_of(dataset, index),
-        expectations=_expectations(dataset, index),
+        expectations=_expectations(dataset, index, "expectation"),
+        mitigated_expectations=_expectations(dataset, index, "mitigated_expectation"),
     )
 
 
@@ -171,10 +176,10 @@ def _mitigated(dataset: xr.Dataset, index: int) -> dict[str, Expectation]:
     }
 
 
-def _expectations(dataset: xr.Dataset, index: int) -> dict[str, Expectation]:
-    if "expectation" not in dataset:
+def _expectations(dataset: xr.Dataset, index: int, variable: str) -> dict[str, Expectation]:
+    if variable not in dataset:
         return {}
-    values, errors = dataset["expectation"].values, dataset["expectation_error"].values
+    values, errors = dataset[variable].values, dataset[f"{variable}_error"].values
     return {
         str(name): Expectation(value=float(values[index, i]), error=float(errors[index, i]))
         for i, name in enumerate(dataset["observable"].values)

@@ -73,23 +73,40 @@ def _encoded(work: Work, outcome: Outcome, readouts: Mapping[int, Confusion]) ->
         mine, remaining = remaining[: len(parts)], remaining[len(parts) :]
         dataset = _result(work, index, mine)
         if work.job.options.mitigate_readout:
-            dataset = _mitigated(dataset, work.parts[index][0].piece, readouts)
+            pieces = [stored.piece for stored in parts]
+            dataset = _mitigated(dataset, pieces, mine, readouts)
         contents.append(encode(dataset))
     return contents
 
 
-def _mitigated(dataset: xr.Dataset, piece: Piece, readouts: Mapping[int, Confusion]) -> xr.Dataset:
+def _mitigated(
+    dataset: xr.Dataset,
+    pieces: Sequence[Piece],
+    measured: Sequence[xr.Dataset],
+    readouts: Mapping[int, Confusion],
+) -> xr.Dataset:
     """The attribute `mitigation` says by what, or why not: what was seen is a result either way."""
-    from qpuflow.domain.mitigation import measured_into, mitigated
+    from qpuflow.domain.mitigated_observables import mitigated_expectations
+    from qpuflow.domain.mitigation import mitigated
 
     try:
-        qubits = measured_into(piece.compiled.circuit())
-        behind = [None if qubit is None else _known(readouts, qubit) for qubit in qubits]
-        return mitigated(dataset, behind).assign_attrs(mitigation="readout, by M3")
+        behind = [_behind(piece, readouts) for piece in pieces]
+        undone = mitigated(dataset, behind[0]).assign_attrs(mitigation="readout, by M3")
+        if (constants := pieces[0].constants) is None:
+            return undone
+        terms = [piece.terms for piece in pieces]
+        return mitigated_expectations(terms, constants, [undone, *measured[1:]], behind)
     except QpuflowError as error:
         return dataset.assign_attrs(mitigation=f"none: {error.what}")
     except Exception as error:  # noqa: BLE001  the library's own, when its solver does not converge
         return dataset.assign_attrs(mitigation=f"none: {error!r}")
+
+
+def _behind(piece: Piece, readouts: Mapping[int, Confusion]) -> list[Confusion | None]:
+    from qpuflow.domain.mitigation import measured_into
+
+    qubits = measured_into(piece.compiled.circuit())
+    return [None if qubit is None else _known(readouts, qubit) for qubit in qubits]
 
 
 def _known(readouts: Mapping[int, Confusion], qubit: int) -> Confusion:

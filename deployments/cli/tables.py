@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
@@ -122,8 +122,13 @@ def _add_program(table: Table, program: ProgramReport) -> None:
             table.add_row(title, reading.label, reading.text)
             title = ""
         for name, expected in point.expectations.items():
-            table.add_row("", f"⟨{name}⟩", _with_error(expected), "")
+            undone = [_with_error(one) for one in _of(point.mitigated_expectations, name)]
+            table.add_row("", f"⟨{name}⟩", _with_error(expected), "", *undone)
     table.add_section()
+
+
+def _of(found: Mapping[str, Expectation], name: str) -> list[Expectation]:
+    return [found[name]] if name in found else []
 
 
 def _with_error(estimate: Probability | Expectation) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -49,9 +49,14 @@ class Pipeline:
         self.settings = Settings(max_attempts=3, lost_after_seconds=30)
 
     async def submit(
-        self, count: int = 1, source: str = SOURCE, who: Principal = USER, **options: Any
+        self,
+        count: int = 1,
+        source: str = SOURCE,
+        who: Principal = USER,
+        observables: Mapping[str, dict[str, float]] | None = None,
+        **options: Any,
     ) -> list[UUID]:
-        programs = [Program(source=source)]
+        programs = [Program(source=source, observables=dict(observables or {}))]
         request = JobRequest(programs=programs, shots=10, options=JobOptions(**options))
         accepted = [
             await admit(self.ledger, who, request, Journey(NAME, key=uuid4().hex))

@@ -77,3 +77,17 @@ async def test_what_was_read_is_a_result_where_it_can_no_longer_be_undone(
     assert "mitigated" not in dataset
     assert dataset["counts"].values.tolist() == [[10]]
     assert dataset.attrs["mitigation"].startswith("none: No calibration has measured")
+
+
+async def test_an_observable_is_given_with_and_without_misread_bits(pipeline: Pipeline) -> None:
+    await calibrate(pipeline, 0, 1, 2)
+    observables = {"z": {"Z": 2.0, "I": 0.5}}
+    (job_id,) = await pipeline.submit(mitigate_readout=True, observables=observables)
+    dataset = await result_of(pipeline, job_id)
+    (seen,), (meant,) = dataset["expectation"].values, dataset["mitigated_expectation"].values
+    zero, one = (0.06 + 0.96) / 0.9, (0.06 + 0.96 - 2) / 0.9
+    assert (seen[0], meant[0]) in [
+        (2.5, pytest.approx(2 * zero + 0.5)),
+        (-1.5, pytest.approx(2 * one + 0.5)),
+    ]
+    assert dataset["mitigated_expectation_error"].values[0, 0] > 0

@@ -88,28 +88,32 @@ def reload(context: typer.Context, config: Config) -> None:
 @racks.command()
 def versions(
     config: Config,
-    show: Annotated[int | None, typer.Option(help="Print the device file of that number.")] = None,
+    show: Annotated[int | None, typer.Option(help="Print the file of that number.")] = None,
+    hardware: Annotated[
+        bool, typer.Option("--hardware", help="Of the hardware file; else of the device file.")
+    ] = False,
 ) -> None:
-    """Every device file that was ever in force: since when, and who changed it."""
+    """Every device or hardware file that was ever in force: since when, and who changed it."""
     import json
 
     import yaml
     from rich.table import Table
 
-    from qpuflow.drivers.qblox.daemon import device_files
+    from qpuflow.drivers.qblox.daemon import file_history
     from qpuflow.drivers.qblox.rack_file import load_rack
 
     file = load_rack(config).state_directory / "journal.sqlite"
     if not file.exists():
         raise NotFound("The rack has no journal yet", where=str(file))
-    with device_files.reading(file) as journal:
+    kind = file_history.Kind.HARDWARE if hardware else file_history.Kind.DEVICE
+    with file_history.reading(file) as journal:
         if show is None:
             table = Table("number", "since (UTC)", "who", "hash")
-            for one in device_files.versions(journal):
+            for one in file_history.versions(journal, kind):
                 table.add_row(str(one.number), f"{one.since:%Y-%m-%d %H:%M:%S}", one.who, one.hash)
             console.print(table)
-        elif (content := device_files.content_of(journal, show)) is None:
-            raise NotFound(f"There is no version {show} of the device file")
+        elif (content := file_history.content_of(journal, kind, show)) is None:
+            raise NotFound(f"There is no version {show} of the {kind} file")
         else:
             yaml.safe_dump(json.loads(content), sys.stdout, sort_keys=False)
 

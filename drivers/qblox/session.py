@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from qpuflow.domain.executable import Executable
@@ -130,10 +131,15 @@ class Session:
             "device_file_hash": self._configuration.device_hash,
             "hardware_file_hash": self._configuration.hardware_hash,
             "schedule_hashes": " ".join(dict.fromkeys(hashes)),
-            "calibrated": self._configuration.device.calibrated,
+            "calibrated": _moment(self._configuration.device.calibrated),
             "seconds": seconds,
             **{f"{package}_version": version for package, version in versions.items()},
         }
+
+
+def _moment(at: datetime | None) -> str:
+    """In UTC; empty where the device file does not say."""
+    return at.astimezone(UTC).isoformat() if at else ""
 
 
 def _seed(point: _Point, run: Run) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
 from qpuflow.domain.errors import InputError
 from qpuflow.drivers.qblox.config import Configuration
@@ -130,6 +132,49 @@ def test_a_device_file_of_quantify_scheduler_is_taken_over() -> None:
     assert second.drive.duration_seconds == 20e-9
     assert chip.couplings[0].qubits == ("q0", "q1")
     assert chip.couplings[0].cz.phases_degrees == (12.0, -3.0)
+
+
+QPI_HARDWARE = """{
+  "config_type": "quantify_scheduler.backends.qblox_backend.QbloxHardwareCompilationConfig",
+  "version": "0.2",
+  "hardware_description": {"cluster": {
+    "instrument_type": "Cluster", "ref": "internal", "ip": "192.168.0.2",
+    "modules": {"2": {"instrument_type": "QCM_RF"}, "6": {"instrument_type": "QCM"},
+                "8": {"instrument_type": "QRM_RF"}}}},
+  "hardware_options": {"modulation_frequencies": {
+    "q0:mw-q0.01": {"interm_freq": 100e6}, "q1:mw-q1.01": {"interm_freq": 100e6},
+    "q0:res-q0.ro": {"lo_freq": 7.35e9}, "q1:res-q1.ro": {"lo_freq": 7.35e9}},
+    "mixer_corrections": {"q0:mw-q0.01": {"dc_offset_i": 0.0}}},
+  "connectivity": {"graph": [
+    ["cluster.module2.complex_output_0", "q0:mw"], ["cluster.module2.complex_output_1", "q1:mw"],
+    ["cluster.module8.complex_output_0", "q0:res"], ["cluster.module8.complex_output_0", "q1:res"],
+    ["cluster.module6.real_output_0", "q0:fl"]]}
+}"""
+
+
+def test_both_files_of_a_lab_that_leaves_qpi_work_together() -> None:
+    chip = import_device_file(Document(QUANTIFY_FILE, "quantify.device.yml"))
+    both = check(yaml.safe_dump(chip.model_dump(mode="json", exclude_none=True)), QPI_HARDWARE)
+    assert both.hardware.cluster.ip == "192.168.0.2"
+    given = both.hardware.for_scheduler("theirs")
+    assert given["config_type"] == "theirs"
+    assert given["hardware_options"]["mixer_corrections"] == {"q0:mw-q0.01": {"dc_offset_i": 0.0}}
+    with pytest.raises(InputError, match="no module in slot 4") as caught:
+        check(
+            yaml.safe_dump(chip.model_dump(mode="json", exclude_none=True)),
+            QPI_HARDWARE.replace("module2.complex_output_1", "module4.complex_output_1"),
+        )
+    line = line_of(QPI_HARDWARE, "complex_output_1")
+    assert caught.value.where == f"hardware.yml:{line}"
+
+
+def test_when_a_chip_was_calibrated_is_a_time_in_some_zone() -> None:
+    for words in ("last Tuesday", "2026-11-20 12:00"):
+        with pytest.raises(InputError, match="calibrated") as caught:
+            check(DEVICE.replace("2026-11-20T12:00:00Z", words, 1))
+        assert caught.value.where == f"device.yml:{line_of(DEVICE, 'calibrated: ')}"
+    found = check(DEVICE.replace("2026-11-20T12:00:00Z", "2026-11-20T12:00:00+02:00", 1))
+    assert found.device.calibrated == datetime(2026, 11, 20, 10, tzinfo=UTC)
 
 
 def test_what_such_a_file_lacks_is_named_at_its_element() -> None:

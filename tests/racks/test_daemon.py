@@ -18,9 +18,10 @@ from qpuflow.domain.device import Device
 from qpuflow.domain.errors import InputError, Refused
 from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.qblox.config import Configuration
-from qpuflow.drivers.qblox.daemon import device_files
+from qpuflow.drivers.qblox.daemon import file_history
 from qpuflow.drivers.qblox.daemon import journal as journals
 from qpuflow.drivers.qblox.daemon.addresses import addresses_of, noted
+from qpuflow.drivers.qblox.daemon.file_history import Kind
 from qpuflow.drivers.qblox.daemon.journal import FORGOTTEN_DAYS, KEPT_DAYS, Entry, Journal
 from qpuflow.drivers.qblox.daemon.rack import Rack
 from qpuflow.drivers.qblox.driver import QbloxDriver
@@ -267,7 +268,7 @@ def test_an_owner_without_a_name_is_told_by_number(
     monkeypatch.setattr(Path, "owner", nameless)
     rack, _ = a_rack(settings, configuration, journal)
     rack.recover()
-    (version,) = device_files.versions(connection_of(journal))
+    (version,) = file_history.versions(connection_of(journal), Kind.DEVICE)
     assert version.who == f"uid {settings.device_file.stat().st_uid}, who owns the file"
 
 
@@ -391,12 +392,17 @@ def test_each_device_file_that_came_into_force_has_a_number_a_time_and_a_name(
             journal.note_device_file(one, who)
         journal.note_device_file(configuration, "d")
         known = connection_of(journal)
-        found = device_files.versions(known)
+        found = file_history.versions(known, Kind.DEVICE)
         assert [(one.number, one.who) for one in found] == [(1, "a"), (2, "c"), (3, "d")]
         assert found[0].hash == found[2].hash == configuration.device_hash
         assert abs(found[0].since.timestamp() - time.time()) < 60
-        assert '"description":"x"' in (device_files.content_of(known, 2) or "")
-        assert device_files.content_of(known, 9) is None
+        assert '"description":"x"' in (file_history.content_of(known, Kind.DEVICE, 2) or "")
+        assert file_history.content_of(known, Kind.DEVICE, 9) is None
+        assert not file_history.versions(known, Kind.HARDWARE)
+        journal.note_hardware_file(configuration, "e")
+        (cables,) = file_history.versions(known, Kind.HARDWARE)
+        assert (cables.number, cables.who, cables.hash) == (1, "e", configuration.hardware_hash)
+        assert "connectivity" in (file_history.content_of(known, Kind.HARDWARE, 1) or "")
 
 
 def test_where_a_daemon_listens_is_known_while_it_runs(
@@ -418,7 +424,7 @@ def test_device_files_of_an_older_journal_are_brought_along(tmp_path: Path) -> N
         old.execute("INSERT INTO closed VALUES ('gone')")
     for _ in range(2):
         with contextlib.closing(Journal(file)) as journal:
-            (version,) = device_files.versions(connection_of(journal))
+            (version,) = file_history.versions(connection_of(journal), Kind.DEVICE)
             assert (version.hash, version.who) == ("abc", "not recorded")
             with pytest.raises(Refused, match="before it came"):
                 journal.accept("gone", 1, b"r")

@@ -47,6 +47,7 @@ async def test_a_job_says_what_it_ran_with(
 ) -> None:
     attrs = (await engine.execute([compiled(bell(), device)], 10)).datasets[0].attrs
     assert attrs["device_file_hash"] == configuration.device_hash
+    assert attrs["calibrated"] == "2026-11-20T12:00:00+00:00"
     assert attrs["hardware_file_hash"] == configuration.hardware_hash
     assert len(attrs["schedule_hashes"]) == 64
     assert f"{attrs['executor']}_scheduler_version" in attrs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pydantic import Field, field_validator
+from pydantic import AwareDatetime, Field, field_validator
 
 from qpuflow.drivers.qblox.config.values import (
     Amplitude,
@@ -99,7 +99,9 @@ class DeviceFile(Value):
     """A chip. Qubit 0 of a program's layout is the first one of `qubits`, and so on."""
 
     description: str = ""
-    calibrated: str = Field(default="", description="When, in any words.")
+    calibrated: AwareDatetime | None = Field(
+        default=None, description="When what stands here was measured, with its time zone."
+    )
     qubits: dict[str, Qubit] = Field(min_length=1)
     couplings: tuple[Coupling, ...] = ()
 

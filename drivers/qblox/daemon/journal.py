@@ -18,7 +18,8 @@ from pathlib import Path
 from qpuflow.domain.errors import InputError, Refused
 from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.qblox.config import Configuration
-from qpuflow.drivers.qblox.daemon import device_files
+from qpuflow.drivers.qblox.daemon import file_history
+from qpuflow.drivers.qblox.daemon.file_history import Kind
 from qpuflow.drivers.qblox.link.errors import StaleLease
 
 KEPT_DAYS = 7
@@ -73,7 +74,7 @@ class Journal:
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.executescript(_SCHEMA + device_files.SCHEMA)
+        self._connection.executescript(_SCHEMA + file_history.SCHEMA)
         columns = self._connection.execute("PRAGMA table_info(closed)").fetchall()
         if "at" not in [column[1] for column in columns]:
             self._connection.execute("ALTER TABLE closed ADD COLUMN at REAL")
@@ -201,8 +202,15 @@ class Journal:
 
     def note_device_file(self, configuration: Configuration, who: str) -> None:
         content = configuration.device.model_dump_json()
+        self._note(Kind.DEVICE, configuration.device_hash, content, who)
+
+    def note_hardware_file(self, configuration: Configuration, who: str) -> None:
+        content = configuration.hardware.model_dump_json()
+        self._note(Kind.HARDWARE, configuration.hardware_hash, content, who)
+
+    def _note(self, kind: Kind, digest: str, content: str, who: str) -> None:
         with self._transaction():
-            device_files.note(self._connection, configuration.device_hash, content, who)
+            file_history.note(self._connection, kind, digest, content, who)
 
     def executions(self) -> dict[str, int]:
         """How often each token was begun."""

@@ -101,8 +101,9 @@ class Rack:
     def recover(self) -> None:
         """Before anybody is answered: what an earlier daemon ran is over."""
         self._journal.cut_off()
-        file = self._settings.device_file
-        self._journal.note_device_file(self._configuration, f"{_owner(file)}, who owns the file")
+        device, hardware = self._settings.device_file, self._settings.hardware_file
+        self._journal.note_device_file(self._configuration, _owner(device))
+        self._journal.note_hardware_file(self._configuration, _owner(hardware))
 
     async def work(self) -> None:
         """Run what waits, one after the other, until cancelled.
@@ -341,9 +342,10 @@ async def _written(write: Callable[[], T]) -> T:
 
 def _owner(file: Path) -> str:
     try:
-        return file.owner()
+        name = file.owner()
     except KeyError:  # as in a container: nobody has that number
-        return f"uid {file.stat().st_uid}"
+        name = f"uid {file.stat().st_uid}"
+    return f"{name}, who owns the file"
 
 
 def _parsed(content: bytes) -> messages.Envelope:

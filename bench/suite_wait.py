@@ -26,8 +26,8 @@ from qpuflow.drivers.waiting import Pace
 
 JOBS = 1_000
 AT_ONCE = 8
-SETTLED_SECONDS, STEADY_SECONDS = 65.0, 20.0
-"""Quantinuum is asked for each websocket first, 20 times a second at most."""
+SETTLED_SECONDS, STEADY_SECONDS = 120.0, 20.0
+"""Quantinuum is asked twice for each websocket, 20 times a second at most."""
 POLL_SECONDS = Pace().queued_cap_seconds
 """The pause that a long wait has: so the waits are steady from their beginning."""
 INTERVAL_SECONDS = POLL_SECONDS * (1 + Pace().jitter)

@@ -52,11 +52,11 @@ class Watching:
 
         async def opening() -> Opening:
             told = await self._api.ask(f"job/{job}", websocket="true")
-            ticket = told.get("websocket")
-            if ticket is None:
+            status, ticket = status_of(told), told.get("websocket")
+            if ticket is None and not (status and status.state.is_final):
                 raise Unavailable("Quantinuum offers no websocket for it")
-            hello = {"action": "OpenConnection", **ticket, "partial": False}
-            return Opening(self._uri, json.dumps(hello))
+            hello = {"action": "OpenConnection", **(ticket or {}), "partial": False}
+            return Opening(self._uri, json.dumps(hello), status=status)
 
         return pushed_else_polled(opening, _read, ask, self._pushing, self._polling)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
@@ -22,11 +23,16 @@ _log = logging.getLogger("prefect.qpuflow")
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What it takes to open the websocket now. `hello` is sent first."""
+    """What it takes to open the websocket now. `hello` is sent first.
+
+    `status` is what the vendor said of the job when asked for this; after a final one nothing is
+    opened.
+    """
 
     uri: str
     hello: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    status: RemoteStatus | None = None
 
 
 Open = Callable[[], Awaitable[Opening]]
@@ -93,6 +99,10 @@ async def _connected(
     opening: Open, read: Read, ask: Ask, pushing: Pushing
 ) -> AsyncGenerator[RemoteStatus]:
     how = await opening()
+    if how.status is not None:
+        yield how.status
+        if how.status.state.is_final:
+            return
     async with connect(
         how.uri,
         additional_headers=dict(how.headers),
@@ -102,22 +112,50 @@ async def _connected(
     ) as socket:
         if how.hello is not None:
             await socket.send(how.hello)
-        if (status := await ask()) is not None:
-            yield status
-        while True:
-            message = await _message(socket, pushing.silence_seconds)
-            status = await ask() if message is None else read(message)
-            if status is not None:
+        async with aclosing(_heard_or_asked(socket, read, ask, pushing)) as statuses:
+            async for status in statuses:
                 yield status
 
 
-async def _message(socket: ClientConnection, silence_seconds: float) -> str | bytes | None:
-    """None after a long silence."""
+async def _heard_or_asked(
+    socket: ClientConnection, read: Read, ask: Ask, pushing: Pushing
+) -> AsyncGenerator[RemoteStatus]:
+    """Asked at once, and after every silence; meanwhile it listens, for an answer takes its turn
+    among those of all jobs. No answer is no reason to leave a socket that lives."""
+    heard = asyncio.ensure_future(socket.recv())
+    asked: asyncio.Task[RemoteStatus | None] | None = asyncio.create_task(_answer(ask))
     try:
-        async with asyncio.timeout(silence_seconds):
-            return await socket.recv()
-    except TimeoutError:
+        while True:
+            silence = pushing.silence_seconds if asked is None else None
+            some = [heard] if asked is None else [heard, asked]
+            await asyncio.wait(some, timeout=silence, return_when=asyncio.FIRST_COMPLETED)
+            status = None
+            if heard.done() and (asked is None or not heard.exception()):
+                status, heard = read(heard.result()), asyncio.ensure_future(socket.recv())
+            elif asked is None:
+                asked = asyncio.create_task(_answer(ask))
+            elif heard.done() or asked.done():
+                # Of a socket that is closed the answer is the last to be had.
+                status, asked = await asked, None
+            if status is not None:
+                yield status
+    finally:
+        await _ended(heard, asked)
+
+
+async def _answer(ask: Ask) -> RemoteStatus | None:
+    try:
+        return await ask()
+    except Unavailable as error:
+        _log.info("No answer yet: %s", error)
         return None
+
+
+async def _ended(*tasks: asyncio.Future[Any] | None) -> None:
+    started = [task for task in tasks if task is not None]
+    for task in started:
+        task.cancel()
+    await asyncio.gather(*started, return_exceptions=True)
 
 
 async def pushed_else_polled(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 from prefect.blocks.abstract import CredentialsBlock
 from pydantic import Field, SecretStr
@@ -11,6 +12,9 @@ from qpuflow.blocks.expiry import ExpiresAt
 from qpuflow.blocks.qpu import DOCUMENTATION, QpuBlock
 from qpuflow.drivers.base import Driver
 from qpuflow.drivers.quantinuum.settings import QuantinuumSettings
+
+Show = Callable[[str], object]
+"""Tells a person what to do."""
 
 
 class QuantinuumCredentials(CredentialsBlock):
@@ -32,11 +36,26 @@ class QuantinuumCredentials(CredentialsBlock):
     refresh_token: SecretStr | None = Field(
         default=None,
         title="Refresh token",
-        description="Of a login made elsewhere, also by Microsoft; good for a month after its last "
+        description="Of a login made elsewhere or by Microsoft; good for a month after its last "
         "use.",
     )
 
     expires_at: ExpiresAt = None
+
+    @classmethod
+    def by_microsoft(
+        cls, settings: QuantinuumSettings | None = None, show: Show = print, **more: Any
+    ) -> Self:
+        """Of a user who logs in to Quantinuum by Microsoft: shows a code and waits for the person.
+
+        To be saved like any other credentials; `more` are their other fields. Raises `Unavailable`
+        when nobody enters the code in time.
+        """
+        from qpuflow.drivers.quantinuum import microsoft
+
+        where = settings or QuantinuumSettings(machine="H2-1")
+        token = microsoft.refresh_token(where.url, show, where.microsoft_url)
+        return cls(refresh_token=SecretStr(token), **more)
 
     def get_client(self, *_: Any, **__: Any) -> dict[str, str]:
         """The secrets in clear, for the driver only."""

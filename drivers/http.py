@@ -38,6 +38,10 @@ TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 MOST_LETTERS = 500
 """Of the vendor's words."""
 
+MOST_BYTES = 256 * 2**20
+"""Of one answer: some ten million shots. What is longer is not read to its end, for the process
+that reads it has other jobs, too."""
+
 Words = Callable[[httpx.Response], str]
 """The vendor's own words in an answer that is an error."""
 
@@ -56,8 +60,9 @@ async def answer(
 ) -> httpx.Response:
     """Asked once. Raises `qpuflow.domain.errors` only, whose messages are veiled."""
     try:
-        response = await client.request(method, url, **arguments)
-    except httpx.HTTPError as error:
+        async with client.stream(method, url, **arguments) as streamed:
+            response = await _whole(streamed)
+    except (httpx.HTTPError, _Oversized) as error:
         verdict = V.REFUSED if isinstance(error, NEVER_SENT) else V.UNKNOWN
         what = veil(f"No answer to {method} {httpx.URL(url).path}: {error!r}")
         raise error_of(verdict, what, where=where, submitting=submitting) from error
@@ -65,6 +70,30 @@ async def answer(
         return response
     told = veil(words(response))[:MOST_LETTERS]  # in this order: half a secret is one, too
     raise _error(response, where, told, verdicts, submitting=submitting)
+
+
+class _Oversized(Exception):
+    """An answer of more bytes than anybody asked for."""
+
+
+async def _whole(streamed: httpx.Response) -> httpx.Response:
+    """Unpacked, so that a small answer cannot be a large one in disguise."""
+    content = bytearray()
+    announced = streamed.headers.get("Content-Length", "")
+    if announced.isdigit() and int(announced) > MOST_BYTES:
+        raise _Oversized(f"{announced} bytes are announced")
+    async for piece in streamed.aiter_bytes():
+        content += piece
+        if len(content) > MOST_BYTES:
+            raise _Oversized(f"It has more than {MOST_BYTES} bytes")
+    headers = [
+        (name, value)
+        for name, value in streamed.headers.multi_items()
+        if name not in ("content-encoding", "content-length", "transfer-encoding")
+    ]
+    return httpx.Response(
+        streamed.status_code, headers=headers, content=bytes(content), request=streamed.request
+    )
 
 
 def _error(
@@ -97,9 +126,18 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         pass
     try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except ValueError:
+        due = parsedate_to_datetime(value)
+        return max(0.0, (due - server_time(headers)).total_seconds())
+    except (ValueError, TypeError):
         return None
+
+
+def server_time(headers: Mapping[str, str]) -> datetime:
+    """What the vendor's clock said when it answered; ours where it did not say."""
+    try:
+        return parsedate_to_datetime(headers.get("Date", "")).astimezone(UTC)
+    except ValueError:
+        return datetime.now(UTC)
 
 
 def may_pass(error: Exception) -> bool | float:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Mapping
+from contextlib import closing
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,7 @@ import stamina
 from qpuflow.domain.errors import NotFound, Refused, Unavailable
 from qpuflow.drivers.braket.errors import classified
 from qpuflow.drivers.braket.settings import BraketSettings
+from qpuflow.drivers.http import MOST_BYTES
 from qpuflow.drivers.veil import Veil
 from qpuflow.drivers.waiting import RateLimit
 
@@ -109,9 +111,7 @@ class Aws:
             client = self._clients[service]
             self._veil_found()
             answer = getattr(client, operation)(**arguments)
-            if "Body" in answer:
-                answer["Body"] = answer["Body"].read()
-            return answer
+            return _whole(answer, self._name)
 
         try:
             return await asyncio.to_thread(call)
@@ -156,6 +156,16 @@ class Aws:
             profile_name=secrets.get("profile"),
             region_name=self._settings.device_region,
         )
+
+
+def _whole(answer: dict[str, Any], where: str) -> dict[str, Any]:
+    """With the content of a file, which has the length that it announces."""
+    if "Body" in answer:
+        with closing(answer["Body"]) as body:  # itself a context of a raw stream
+            if answer["ContentLength"] > MOST_BYTES:
+                raise Unavailable(f"A file of {answer['ContentLength']} bytes", where=where)
+            answer["Body"] = body.read()
+    return answer
 
 
 def _pause(error: Exception) -> bool | float:

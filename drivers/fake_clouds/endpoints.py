@@ -6,10 +6,11 @@ Faults of the transport are made here; a handler finds its own in ``request.stat
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from email.utils import format_datetime
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from qpuflow.drivers.fake_clouds.serving import break_off
@@ -21,9 +22,13 @@ Refusal = Callable[[Fault], Response]
 
 _F = Fault
 READ = (_F.SLOW, _F.THROTTLED, _F.BROKEN_BEFORE, _F.REPLY_LOST, _F.TOKEN_EXPIRED, _F.ECHOED)
-WRITE = (*READ, _F.BROKEN_AFTER, _F.DELIVERED_TWICE)
-RESULT = (*READ, _F.TRUNCATED)
+WRITE = (*READ, _F.BROKEN_AFTER, _F.DELIVERED_TWICE, _F.OFFLINE)
+RESULT = (*READ, _F.TRUNCATED, _F.OVERSIZED)
 REFUSED = (_F.THROTTLED, _F.BROKEN_BEFORE, _F.TOKEN_EXPIRED)
+
+
+ENDLESS_BYTES = 2**36
+"""Announced, and sent to whoever takes them."""
 
 
 class Endpoints:
@@ -44,7 +49,9 @@ class Endpoints:
         """`operation` is the name by which `Weather.next` knows it."""
 
         async def in_this_weather(request: Request) -> Response:
-            return await self._answer(operation, request, handler, faults)
+            response = await self._answer(operation, request, handler, faults)
+            response.headers["Date"] = format_datetime(self._weather.now(), usegmt=True)
+            return response
 
         return Route(path, in_this_weather, methods=[method], name=operation)
 
@@ -69,7 +76,7 @@ class Endpoints:
             break_off(request.scope)
         if fault is _F.TRUNCATED:
             return _half(response)
-        return response
+        return _endless(request, response) if fault is _F.OVERSIZED else response
 
     def _refused(self, fault: Fault) -> Response:
         response = self._refusal(fault)
@@ -90,3 +97,15 @@ def _half(response: Response) -> Response:
     body = bytes(response.body)
     headers = {**response.headers, "content-length": str(len(body))}
     return Response(body[: len(body) // 2], response.status_code, headers)
+
+
+def _endless(request: Request, response: Response) -> Response:
+    """All of it, and then spaces, which no reader of JSON minds."""
+
+    async def content() -> AsyncIterator[bytes]:
+        yield bytes(response.body)
+        while not await request.is_disconnected():
+            yield b" " * 2**20
+
+    headers = {**response.headers, "content-length": str(ENDLESS_BYTES)}
+    return StreamingResponse(content(), response.status_code, headers)

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.fake_clouds.books import Books, Kind
+from qpuflow.drivers.fake_clouds.weather import Weather
 
 LOOK_SECONDS = 0.05
 
@@ -30,6 +31,7 @@ class Job:
     """The state before the present one, for clouds that forget."""
     result: Any = None
     error: str | None = None
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -39,9 +41,9 @@ class Job:
     def move(self, state: RemoteState) -> None:
         self.before, self.state = self.state, state
         if state is RemoteState.RUNNING:
-            self.started_at = datetime.now(UTC)
+            self.started_at = self.clock()
         if state.is_final:
-            self.ended_at = datetime.now(UTC)
+            self.ended_at = self.clock()
         self.changed.set()
         self.changed = asyncio.Event()
 
@@ -49,8 +51,8 @@ class Job:
 class Backlog:
     """Jobs by id. `queue_seconds` is how long each waits before it runs."""
 
-    def __init__(self, books: Books, queue_seconds: float = 0.0) -> None:
-        self._books = books
+    def __init__(self, books: Books, weather: Weather, queue_seconds: float = 0.0) -> None:
+        self._books, self._weather = books, weather
         self.queue_seconds = queue_seconds
         self.is_open = True
         """While it is not, jobs are accepted and none begins."""
@@ -60,6 +62,7 @@ class Backlog:
         self._running: set[asyncio.Task[None]] = set()
 
     def accept(self, job: Job) -> Job:
+        job.clock, job.created_at = self._weather.now, self._weather.now()
         self.jobs[job.id] = job
         self._books.write(Kind.SUBMITTED, job.id, job.handle)
         task = asyncio.create_task(self._run(job))
@@ -77,7 +80,7 @@ class Backlog:
 
     async def _run(self, job: Job) -> None:
         await asyncio.sleep(self.queue_seconds)
-        while not self.is_open:  # noqa: ASYNC110  a test opens it, from its own thread
+        while self._weather.is_offline or not self.is_open:  # noqa: ASYNC110  a test opens it, from its own thread
             await asyncio.sleep(LOOK_SECONDS)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._machine, partial(self._execute, job, loop))

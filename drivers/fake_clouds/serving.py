@@ -74,6 +74,7 @@ def config_of(app: ASGIApp) -> uvicorn.Config:
         lifespan="off",
         log_level="critical",
         access_log=False,
+        date_header=False,  # endpoints tell the time of their cloud
         timeout_graceful_shutdown=1,
     )
 

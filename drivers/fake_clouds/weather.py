@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 
@@ -25,6 +27,8 @@ class Fault(StrEnum):
     """A proxy repeats the request."""
     TRUNCATED = "truncated"
     """The connection breaks in the middle of the answer."""
+    OVERSIZED = "oversized"
+    """A result that does not end."""
     UNKNOWN_WORD = "unknown_word"
     """A state that nobody has heard of."""
     STEP_BACK = "step_back"
@@ -35,6 +39,8 @@ class Fault(StrEnum):
     """The refresh token is no longer good: a full login is needed."""
     LISTED_LATE = "listed_late"
     """Lists do not show yet what was accepted a moment ago."""
+    OFFLINE = "offline"
+    """The device goes away for a while, and jobs stay in its queue."""
     SOCKET_DROPPED = "socket_dropped"
     SOCKET_SILENT = "socket_silent"
     """The websocket stays open and says nothing more."""
@@ -44,7 +50,8 @@ class Weather:
     """`rates` are probabilities, per request that the fault may strike. Calm by default.
 
     The same seed gives the same faults for the same requests in the same order. `next` lines up
-    faults for one operation, to be met in turn before chance decides; None is a fine day.
+    faults for one operation, to be met in turn before chance decides; None is a fine day. The
+    cloud's clock is `clock_ahead_seconds` ahead of this machine's.
     """
 
     def __init__(
@@ -55,12 +62,17 @@ class Weather:
         slow_seconds: float = 0.2,
         retry_after_seconds: float = 1.0,
         listed_after_seconds: float = 1.0,
+        offline_seconds: float = 1.0,
+        clock_ahead_seconds: float = 0.0,
     ) -> None:
         self.seed = seed
         self.rates = dict(rates or {})
         self.slow_seconds = slow_seconds
         self.retry_after_seconds = retry_after_seconds
         self.listed_after_seconds = listed_after_seconds
+        self.offline_seconds = offline_seconds
+        self.clock_ahead_seconds = clock_ahead_seconds
+        self._offline_until = float("-inf")
         self.struck: list[tuple[str, Fault]] = []
         self._random = random.Random(seed)  # noqa: S311  weather, no secret
         self._lined_up: defaultdict[str, deque[Fault | None]] = defaultdict(deque)
@@ -74,7 +86,17 @@ class Weather:
         fault = lined_up.popleft() if lined_up else self._drawn(possible)
         if fault is not None:
             self.struck.append((operation, fault))
+        if fault is Fault.OFFLINE:
+            self._offline_until = time.monotonic() + self.offline_seconds
         return fault
+
+    @property
+    def is_offline(self) -> bool:
+        return time.monotonic() < self._offline_until
+
+    def now(self) -> datetime:
+        """By the cloud's clock, UTC."""
+        return datetime.now(UTC) + timedelta(seconds=self.clock_ahead_seconds)
 
     def _drawn(self, possible: Iterable[Fault]) -> Fault | None:
         chance = self._random.random()

@@ -6,6 +6,7 @@ was lost is submitted twice.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ READ_ATTEMPTS = 5
 READ_TIMEOUT_SECONDS = 60.0
 
 EARLIER_SECONDS = 60.0
-"""A token is renewed so long before it expires: clocks differ, and requests take time."""
+"""A token is renewed so long before it expires, for requests take time."""
 
 SUBMISSION_VERDICTS: Mapping[int, Verdict] = {
     **http.BY_STATUS,
@@ -53,6 +54,7 @@ class Runtime:
         self._veil = Veil([self._key])
         self._client = httpx.AsyncClient(timeout=http.TIMEOUT)
         self._bearer, self._expires = "", float("-inf")
+        self._one_at_a_time = asyncio.Lock()
         self._submissions = RateLimit(settings.submissions_per_minute / 60, burst=5)
         # IBM does not publish a limit for questions; peers stay below this.
         self._questions = RateLimit(per_second=20, burst=40)
@@ -125,8 +127,9 @@ class Runtime:
             raise
 
     async def _headers(self, *, submitting: bool) -> dict[str, str]:
-        if time.time() > self._expires - EARLIER_SECONDS:
-            await self._log_in(submitting=submitting)
+        async with self._one_at_a_time:
+            if time.monotonic() > self._expires - EARLIER_SECONDS:
+                await self._log_in(submitting=submitting)
         return {
             "Authorization": f"Bearer {self._bearer}",
             "Service-CRN": self._settings.instance or "",
@@ -151,7 +154,9 @@ class Runtime:
         except Unavailable as error:
             raise http.not_sent(error, submitting=submitting) from error
         token = response.json()
-        self._bearer, self._expires = token["access_token"], float(token["expiration"])
+        # By how long it is good, and not until when: clocks differ.
+        self._expires = time.monotonic() + float(token["expires_in"])
+        self._bearer = token["access_token"]
         self._veil.add(self._bearer)
 
 

@@ -21,7 +21,7 @@ from qpuflow.drivers.veil import Veil
 from qpuflow.drivers.verdicts import Verdict
 
 EARLIER_SECONDS = 60.0
-"""A token is renewed so long before it expires: clocks differ, and requests take time."""
+"""A token is renewed so long before it expires, for requests take time."""
 
 MFA_REQUIRED = 73
 LOGIN_VERDICTS: Mapping[int, Verdict] = {**http.BY_STATUS, 400: Verdict.DENIED}
@@ -47,8 +47,8 @@ class Account:
         self.veil = Veil(secret for key, secret in secrets.items() if key != "user")
         self._name, self._url, self._client = name, f"{settings.url}login", client
         self._mfa_secret = secrets.get("mfa_secret")
-        self._store = _store(settings, self._user, self._password)
         self._given = secrets.get("refresh_token")
+        self._store = _store(settings, self._user, self._password or self._given or "")
         self._refused: set[str] = set()
         self._token, self._expires = "", float("-inf")
         self._one_at_a_time = asyncio.Lock()
@@ -56,7 +56,7 @@ class Account:
     async def token(self) -> str:
         """Good for a minute at least. Raises `Unavailable`."""
         async with self._one_at_a_time:
-            if time.time() > self._expires - EARLIER_SECONDS:
+            if time.monotonic() > self._expires - EARLIER_SECONDS:
                 await self._renew()
         return self._token
 
@@ -76,7 +76,8 @@ class Account:
             raise Unavailable(
                 "The refresh token is no longer good, and there is no password",
                 where=self._name,
-                remedy="Log in again and put the new refresh token into the block's credentials.",
+                remedy="Log in again (by Microsoft: QuantinuumCredentials.by_microsoft) and save "
+                "the block's credentials with the new refresh token.",
             )
         return await self._log_in_fully()
 
@@ -123,7 +124,9 @@ class Account:
         self._token = tokens["id-token"]
         for token in (self._token, tokens["refresh-token"]):
             self.veil.add(token)
-        self._expires = expiry(self._token)
+        # By how long it is good, and not until when: clocks differ.
+        told_at = http.server_time(answer.headers).timestamp()
+        self._expires = time.monotonic() + expiry(self._token) - told_at
         await asyncio.to_thread(self._store.save, tokens["refresh-token"])
 
 
@@ -157,7 +160,7 @@ def words(response: httpx.Response) -> str:
         return response.text or response.reason_phrase
 
 
-def _store(settings: QuantinuumSettings, user: str, password: str) -> TokenStore:
-    if settings.token_folder is None or not password:
+def _store(settings: QuantinuumSettings, user: str, secret: str) -> TokenStore:
+    if settings.token_folder is None:
         return MemoryTokens()
-    return EncryptedTokens(Path(settings.token_folder), settings.url, user, password)
+    return EncryptedTokens(Path(settings.token_folder), settings.url, user, secret)

@@ -29,6 +29,11 @@ class QuantinuumSettings(BaseModel, frozen=True, extra="forbid"):
         title="API",
         description="With the version; ends with a slash.",
     )
+    microsoft_url: Annotated[str, Field(pattern=r"^https?://.+[^/]$")] = Field(
+        default="https://login.microsoftonline.com/common",
+        title="Microsoft's login",
+        description="For users who log in to Quantinuum by Microsoft.",
+    )
     jobs_by_name: bool = Field(
         default=False,
         title="Lists jobs by name",

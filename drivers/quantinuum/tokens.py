@@ -34,15 +34,17 @@ class MemoryTokens:
 
 
 class EncryptedTokens:
-    """A file that only its user may read, and only who has the password can decrypt.
+    """A file that only its user may read, and only who has the block's secret can decrypt: the
+    password or, where there is none, the first refresh token.
 
-    What cannot be decrypted, for the password was changed, counts as no token.
+    What cannot be decrypted, for the secret was changed, counts as no token.
     """
 
-    def __init__(self, folder: Path, url: str, user: str, password: str) -> None:
-        name = sha256(f"{url} {user}".encode()).hexdigest()[:16]
+    def __init__(self, folder: Path, url: str, user: str, secret: str) -> None:
+        # Of users without a name each has a file of their own all the same.
+        name = sha256(f"{url} {user or secret}".encode()).hexdigest()[:16]
         self._path = folder.expanduser() / f"quantinuum-{name}"
-        self._user, self._password = user, password
+        self._user, self._secret = user, secret
         self._key: Fernet | None = None
 
     def load(self) -> str | None:
@@ -67,6 +69,6 @@ class EncryptedTokens:
         """Deriving the key takes some 50 ms on purpose, so it is done once."""
         if self._key is None:
             kdf = Scrypt(salt=self._user.encode(), length=32, n=2**14, r=8, p=1)
-            key = kdf.derive(self._password.encode())
+            key = kdf.derive(self._secret.encode())
             self._key = Fernet(base64.urlsafe_b64encode(key))
         return self._key

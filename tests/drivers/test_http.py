@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -67,6 +68,54 @@ async def test_their_words_and_their_pause_are_passed_on() -> None:
     with pytest.raises(Refused, match="their words") as raised:
         await asked(429, submitting=True, **{"Retry-After": "2.5"})
     assert raised.value.retry_after_seconds == 2.5
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+async def test_an_answer_of_too_many_bytes_is_not_read(
+    monkeypatch: pytest.MonkeyPatch, is_packed: bool
+) -> None:
+    monkeypatch.setattr(http, "MOST_BYTES", 10_000)
+    long = b" " * 10_001
+    packed = {"content": gzip.compress(long), "headers": {"Content-Encoding": "gzip"}}
+    given: dict[str, Any] = packed if is_packed else {"content": long}
+
+    async with httpx.AsyncClient(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, **given))
+    ) as client:
+        for submitting, kind in ((True, OutcomeUnknown), (False, Unavailable)):
+            with pytest.raises(kind, match="bytes"):
+                await http.answer(
+                    *(client, "GET", "http://cloud/result"),
+                    where="my-qpu",
+                    words=lambda response: response.text,
+                    veil=Veil([]),
+                    submitting=submitting,
+                )
+
+
+async def test_an_answer_that_is_packed_is_unpacked_once() -> None:
+    packed: dict[str, Any] = {
+        "content": gzip.compress(b"[1, 2]"),
+        "headers": {"Content-Encoding": "gzip"},
+    }
+    async with httpx.AsyncClient(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, **packed))
+    ) as client:
+        told = await http.answer(
+            *(client, "GET", "http://cloud/result"),
+            where="my-qpu",
+            words=lambda response: response.text,
+            veil=Veil([]),
+        )
+    assert told.json() == [1, 2]
+
+
+def test_a_date_is_meant_by_the_vendors_clock() -> None:
+    theirs = datetime.now(UTC) + timedelta(hours=3)
+    due = theirs + timedelta(seconds=30)
+    headers = {"Date": format_datetime(theirs, usegmt=True)}
+    headers["Retry-After"] = format_datetime(due, usegmt=True)
+    assert http.retry_after_seconds(headers) == 30
 
 
 def test_a_pause_may_be_a_date() -> None:

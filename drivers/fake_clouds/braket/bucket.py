@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import format_datetime
 
 from starlette.requests import Request
@@ -26,11 +27,12 @@ class _Object:
 class Bucket:
     """Objects by bucket and key, joined by a slash."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
         self._objects: dict[str, _Object] = {}
 
     def store(self, path: str, content: bytes) -> None:
-        self._objects[path] = _Object(content, datetime.now(UTC))
+        self._objects[path] = _Object(content, self._clock())
 
     async def put(self, request: Request) -> Response:
         body = await request.body()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.fake_clouds.books import Books
 from qpuflow.drivers.fake_clouds.braket.bucket import Bucket
-from qpuflow.drivers.fake_clouds.braket.devices import qpu, simulator
+from qpuflow.drivers.fake_clouds.braket.devices import FakeDevice, qpu, simulator
 from qpuflow.drivers.fake_clouds.braket.tasks import (
     ACCOUNT,
     WORDS,
@@ -35,7 +36,7 @@ from qpuflow.drivers.fake_clouds.endpoints import READ, RESULT, WRITE, Endpoints
 from qpuflow.drivers.fake_clouds.jobs import Backlog, Job
 from qpuflow.drivers.fake_clouds.weather import Fault, Weather
 
-STATUS = (*READ, Fault.STEP_BACK, Fault.UNKNOWN_WORD)
+STATUS = (*READ, Fault.STEP_BACK, Fault.UNKNOWN_WORD, Fault.OFFLINE)
 LIST = (*READ, Fault.LISTED_LATE)
 
 
@@ -51,8 +52,8 @@ class FakeBraket:
     ) -> None:
         self.weather = weather or Weather()
         self.books = Books(journal)
-        self.backlog = Backlog(self.books, queue_seconds)
-        self.bucket = Bucket()
+        self.backlog = Backlog(self.books, self.weather, queue_seconds)
+        self.bucket = Bucket(self.weather.now)
         self.devices = {device.arn: device for device in (simulator(), qpu())}
         self._by_token: dict[str, Job] = {}
         self.app = Starlette(routes=self._routes())
@@ -73,8 +74,14 @@ class FakeBraket:
         ]
 
     async def _get_device(self, request: Request) -> Response:
-        device = self.devices.get(request.path_params["arn"])
+        device = self._device(request.path_params["arn"])
         return JSONResponse(device.answer) if device else _missing("Device")
+
+    def _device(self, arn: str) -> FakeDevice | None:
+        device = self.devices.get(arn)
+        if device is None or not self.weather.is_offline:
+            return device
+        return replace(device, status="OFFLINE")
 
     async def _search_devices(self, _: Request) -> Response:
         return JSONResponse({"devices": [device.summary for device in self.devices.values()]})
@@ -86,7 +93,7 @@ class FakeBraket:
             if before.request != wanted:
                 return error(400, "ValidationException", "The token was used with other content")
             return JSONResponse({"quantumTaskArn": before.id}, 201)
-        if problem := problem_with(wanted, self.devices.get(wanted["deviceArn"])):
+        if problem := problem_with(wanted, self._device(wanted["deviceArn"])):
             return problem
         job = Job(token, wanted)
         job.id = f"{ACCOUNT}:quantum-task/{job.id}"
@@ -134,7 +141,7 @@ class FakeBraket:
         wanted = await request.json()
         late = request.state.fault is Fault.LISTED_LATE
         age = timedelta(seconds=self.weather.listed_after_seconds if late else 0.0)
-        listed = [j for j in self.backlog.jobs.values() if j.created_at <= datetime.now(UTC) - age]
+        listed = [j for j in self.backlog.jobs.values() if j.created_at <= self.weather.now() - age]
         found = [summary(job) for job in listed if matches(job, wanted["filters"])]
         start, size = int(wanted.get("nextToken", 0)), wanted.get("maxResults", 100)
         page = {"quantumTasks": found[start : start + size]}

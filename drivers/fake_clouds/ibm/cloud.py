@@ -6,9 +6,8 @@ Programs are run by Qiskit's own sampler on Aer, without noise.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ WORDS = {
     RemoteState.FAILED: "Failed",
     RemoteState.CANCELLED: "Cancelled",
 }
-STATUS = (*READ, Fault.STEP_BACK, Fault.UNKNOWN_WORD, Fault.TRUNCATED)
+STATUS = (*READ, Fault.STEP_BACK, Fault.UNKNOWN_WORD, Fault.TRUNCATED, Fault.OFFLINE)
 LIST = (*READ, Fault.LISTED_LATE)
 TOKEN_SECONDS = 3600.0
 
@@ -54,9 +53,9 @@ class FakeIbm:
     ) -> None:
         self.weather = weather or Weather()
         self.books = Books(journal)
-        self.backlog = Backlog(self.books, queue_seconds)
+        self.backlog = Backlog(self.books, self.weather, queue_seconds)
         self.facts = facts_of(BACKEND)
-        self.online = True
+        self._online = True
         self.token_seconds = TOKEN_SECONDS
         self.sessions: dict[str, dict[str, Any]] = {}
         self._tokens: dict[str, float] = {}
@@ -92,7 +91,7 @@ class FakeIbm:
         if self._revoked.intersection(form.get("apikey", ())):
             message = "Provided API key could not be found."
             return JSONResponse({"errorCode": "BXNIM0415E", "errorMessage": message}, 400)
-        until = time.time() + self.token_seconds
+        until = self.weather.now().timestamp() + self.token_seconds
         token = json_web_token(until)
         self._tokens[token] = until
         return JSONResponse(
@@ -111,7 +110,15 @@ class FakeIbm:
 
     def knows(self, request: Request) -> bool:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        return self._tokens.get(token, 0.0) > time.time()
+        return self._tokens.get(token, 0.0) > self.weather.now().timestamp()
+
+    @property
+    def online(self) -> bool:
+        return self._online and not self.weather.is_offline
+
+    @online.setter
+    def online(self, value: bool) -> None:
+        self._online = value
 
     async def _backends(self, _: Request) -> Response:
         status = {"name": "online" if self.online else "offline", "reason": "available"}
@@ -150,7 +157,7 @@ class FakeIbm:
         found = [
             told(job)
             for job in reversed(self.backlog.jobs.values())
-            if job.created_at <= datetime.now(UTC) - age
+            if job.created_at <= self.weather.now() - age
             and tags <= set(job.request.get("tags") or ())
         ]
         start, size = (
@@ -205,8 +212,8 @@ class FakeIbm:
             "interactive_ttl": 60,
             "state": "open",
             "accepting_jobs": True,
-            "started_at": _text(datetime.now(UTC)),
-            "activated_at": _text(datetime.now(UTC)),
+            "started_at": _text(self.weather.now()),
+            "activated_at": _text(self.weather.now()),
         }
         self.sessions[str(session["id"])] = session
         return JSONResponse(session)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from qpuflow.drivers.fake_clouds.json_web_tokens import json_web_token
-from qpuflow.drivers.fake_clouds.weather import Fault
+from qpuflow.drivers.fake_clouds.quantinuum.microsoft import Microsoft
+from qpuflow.drivers.fake_clouds.weather import Fault, Weather
 
 TOKEN_SECONDS = 3600.0
 MFA_REQUIRED = 73
@@ -24,7 +24,9 @@ class Accounts:
     every use.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, weather: Weather) -> None:
+        self._weather = weather
+        self.microsoft = Microsoft()
         self.token_seconds = TOKEN_SECONDS
         self.mfa_codes: set[str] = set()
         self.full_logins = 0
@@ -36,7 +38,7 @@ class Accounts:
 
     def knows(self, request: Request) -> bool:
         token = request.headers.get("Authorization", "")
-        return self._tokens.get(token, 0.0) > time.time()
+        return self._tokens.get(token, 0.0) > self._weather.now().timestamp()
 
     def revoke(self, password: str) -> None:
         """From now on the password is not good any more, and no token that was given."""
@@ -56,6 +58,8 @@ class Accounts:
             self._refresh_tokens.discard(given["refresh-token"])
             return self._tokens_for_an_hour()
         if "provider-token" in given:
+            if given["provider-token"] not in self.microsoft.issued:
+                return error(401, 13, "The provider does not know this user")
             return self._tokens_for_an_hour()
         if (refusal := self._refusal(given)) is not None:
             return refusal
@@ -72,7 +76,7 @@ class Accounts:
         return None
 
     def _tokens_for_an_hour(self) -> Response:
-        until = time.time() + self.token_seconds
+        until = self._weather.now().timestamp() + self.token_seconds
         token, refresh_token = json_web_token(until), secrets.token_urlsafe(32)
         self._tokens[token] = until
         self._refresh_tokens.add(refresh_token)

@@ -7,7 +7,7 @@ published client: it stands for the list that the vendor's portal shows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from qpuflow.drivers.fake_clouds.quantinuum.machines import MACHINES
 from qpuflow.drivers.fake_clouds.quantinuum.sockets import Sockets
 from qpuflow.drivers.fake_clouds.weather import Fault, Weather
 
-STATUS = (*READ, Fault.STEP_BACK, Fault.UNKNOWN_WORD, Fault.TRUNCATED)
+_F = Fault
+STATUS = (*READ, _F.STEP_BACK, _F.UNKNOWN_WORD, _F.TRUNCATED, _F.OVERSIZED, _F.OFFLINE)
 LOGIN = (*READ, Fault.REFRESH_REFUSED)
 LIST = (*READ, Fault.LISTED_LATE)
 
@@ -44,15 +45,15 @@ class FakeQuantinuum:
     ) -> None:
         self.weather = weather or Weather()
         self.books = Books(journal)
-        self.backlog = Backlog(self.books, queue_seconds)
-        self.accounts = Accounts()
+        self.backlog = Backlog(self.books, self.weather, queue_seconds)
+        self.accounts = Accounts(self.weather)
         self.calendar: list[dict[str, str]] = []
         self._sockets = Sockets(self.weather, self.backlog)
         self.app = Starlette(routes=self._routes())
 
     @property
     def online(self) -> bool:
-        return self.backlog.is_open
+        return self.backlog.is_open and not self.weather.is_offline
 
     @online.setter
     def online(self, value: bool) -> None:
@@ -62,9 +63,12 @@ class FakeQuantinuum:
     def _routes(self) -> Sequence[Any]:
         route = Endpoints(self.weather, refusal).route
         guarded = partial(_guarded, self.accounts)
-        job = "/v1/job/{id}"
+        job, code = "/v1/job/{id}", "/microsoft/oauth2/v2.0"
+        microsoft = self.accounts.microsoft
         return [
             route("log_in", "POST", "/v1/login", self.accounts.log_in, LOGIN),
+            route("device_code", "POST", f"{code}/devicecode", microsoft.device_code),
+            route("microsoft_token", "POST", f"{code}/token", microsoft.token),
             route("machines", "GET", "/v1/machine/", guarded(self._machines)),
             route("machine", "GET", "/v1/machine/{name}", guarded(self._machine)),
             route("submit", "POST", "/v1/job", guarded(self._submit), WRITE),
@@ -111,7 +115,7 @@ class FakeQuantinuum:
         found = [
             told(job)
             for job in self.backlog.jobs.values()
-            if job.created_at <= datetime.now(UTC) - age and job.handle.startswith(wanted)
+            if job.created_at <= self.weather.now() - age and job.handle.startswith(wanted)
         ]
         return JSONResponse([{k: v for k, v in one.items() if k != "results"} for one in found])
 

@@ -25,6 +25,7 @@ class QuantinuumAt:
     def settings(self, **more: Any) -> QuantinuumSettings:
         """A QPU in this cloud, looked at more often than one would a real one."""
         known = {"machine": MACHINE, "url": f"{self.url}/v1/", "jobs_by_name": True}
+        known["microsoft_url"] = f"{self.url}/microsoft"
         quick = {"poll_seconds": 0.05, "settle_seconds": 3.0, "silence_seconds": 0.5}
         return QuantinuumSettings.model_validate({**known, **quick, **more})
 

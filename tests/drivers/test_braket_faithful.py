@@ -66,6 +66,19 @@ def test_a_bell_pair_runs(aws: AwsSession, arn: str) -> None:
     assert result.task_metadata.id == task.id
 
 
+def test_a_batch_of_tasks_runs(aws: AwsSession, fake_braket: BraketAt) -> None:
+    batch = device(aws).run_batch(
+        [circuit().x(0), circuit().i(0)],
+        FOLDER,
+        shots=10,
+        max_parallel=2,
+        poll_interval_seconds=0.05,
+    )
+    results: Any = batch.results(fail_unsuccessful=True)
+    assert [one.measurement_counts for one in results] == [{"1": 10}, {"0": 10}]
+    assert fake_braket.cloud.books.count(Kind.EXECUTED).total() == 2
+
+
 def test_devices_tell_their_properties_windows_prices_and_queues(aws: AwsSession) -> None:
     qpu = device(aws)
     properties: Any = qpu.properties

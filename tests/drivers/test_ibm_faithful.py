@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from qiskit import QuantumCircuit, transpile
-from qiskit_ibm_runtime import QiskitRuntimeService, SamplerV2, Session
+from qiskit_ibm_runtime import Batch, QiskitRuntimeService, SamplerV2, Session
 from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError, RuntimeInvalidStateError
 
 from qpuflow.drivers.fake_clouds import Fault, Kind
@@ -74,6 +74,19 @@ def test_a_session_is_opened_used_and_closed(
     assert fake_ibm.cloud.backlog.jobs[job.job_id()].request["session_id"] == session.session_id
     (known,) = fake_ibm.cloud.sessions.values()
     assert known["state"] == "closed"
+
+
+def test_a_batch_takes_several_jobs_until_it_is_closed(
+    service: QiskitRuntimeService, fake_ibm: IbmAt
+) -> None:
+    backend = service.backend(BACKEND)
+    with Batch(backend=backend) as batch:
+        jobs = [SamplerV2(mode=batch).run([transpile(bell(), backend)], shots=10) for _ in "ab"]
+        assert [job.result()[0].data.meas.num_shots for job in jobs] == [10, 10]
+    (known,) = fake_ibm.cloud.sessions.values()
+    assert (known["mode"], known["state"]) == ("batch", "closed")
+    requests = [fake_ibm.cloud.backlog.jobs[job.job_id()].request for job in jobs]
+    assert [one["session_id"] for one in requests] == [batch.session_id] * 2
 
 
 def test_backends_tell_their_gates_errors_and_state(

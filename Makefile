@@ -30,9 +30,15 @@ down: $(STAMPS)/run  ## stop it
 test: $(STAMPS)/dev  ## all tests
 	$(BIN)/python -m pytest $(ARGS)
 
-chaos: $(STAMPS)/dev  ## hostile weather and kill -9 over the fake clouds; RUNS=500 SEED=n
-	@seed=$${SEED:-$$RANDOM}; echo "seed $$seed"; QPUFLOW_CHAOS_SEED=$$seed \
-		QPUFLOW_CHAOS_RUNS=$${RUNS:-500} $(BIN)/python -m pytest tests/tasks/test_chaos.py $(ARGS)
+chaos: $(STAMPS)/dev  ## hostile weather and kill -9 over the fake clouds; RUNS=500 SEED=n SHARDS=2
+	@seed=$${SEED:-$$RANDOM}; shards=$${SHARDS:-2}; each=$$(( ($${RUNS:-500} + shards - 1) / shards )); \
+	echo "seed $$seed: $$((shards * each)) runs, $$shards side by side"; set -o pipefail; \
+	for shard in $$(seq 0 $$((shards - 1))); do \
+		QPUFLOW_CHAOS_SEED=$$((seed + shard * each)) QPUFLOW_CHAOS_RUNS=$$each $(BIN)/python -m pytest \
+			-p no:cacheprovider tests/tasks/test_chaos.py $(ARGS) 2>&1 | sed -u "s/^/$$shard: /" & \
+		all="$$all $$!"; \
+	done; \
+	for one in $$all; do wait $$one || bad=1; done; exit $${bad:-0}
 
 lint: $(STAMPS)/dev  ## style, format, layers
 	$(BIN)/ruff check .

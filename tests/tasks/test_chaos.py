@@ -34,7 +34,10 @@ from tests.tasks.journalled import NAME
 from tests.tasks.mortal_carrier import DRIVERS, NEEDED, Place, Voyage, carry
 from tests.tasks.pipeline import USER
 
-pytestmark = pytest.mark.flaky(reruns=0)  # one failure in a hundred is one execution too many
+pytestmark = [
+    pytest.mark.flaky(reruns=0),  # one failure in a hundred is one execution too many
+    pytest.mark.timeout(600),  # some weather lasts, and more so on a busy machine
+]
 
 FIRST = int(os.environ.get("QPUFLOW_CHAOS_SEED", "1"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("QPUFLOW_CHAOS_RUNS", "3")))
@@ -55,6 +58,8 @@ RATES = {
     Fault.REPLY_LOST: 0.08,
     Fault.DELIVERED_TWICE: 0.0,
     Fault.TRUNCATED: 0.1,
+    Fault.OVERSIZED: 0.05,
+    Fault.OFFLINE: 0.05,
     Fault.UNKNOWN_WORD: 0.1,
     Fault.STEP_BACK: 0.1,
     Fault.TOKEN_EXPIRED: 0.03,
@@ -75,8 +80,14 @@ TWO_PROGRAMS = [
 
 
 def weather(seed: int) -> Weather:
+    """With a clock that is wrong by up to three hours."""
     return Weather(
-        seed, RATES, slow_seconds=0.05, retry_after_seconds=0.05, listed_after_seconds=0.3
+        *(seed, RATES),
+        slow_seconds=0.05,
+        retry_after_seconds=0.05,
+        listed_after_seconds=0.3,
+        offline_seconds=0.5,
+        clock_ahead_seconds=Random(seed).uniform(-10_800, 10_800),
     )
 
 

@@ -28,9 +28,9 @@ from prefect.exceptions import ObjectNotFound
 from qpuflow.flows.outbox import QUEUED
 from qpuflow.ledger.claims import NOTHING, Held
 
-PAGE = 50
+PAGE = 200
+"""Prefect gives no more at once. Those that become jobs just now are among them."""
 ADMITTED_BY = "qpuflow.flows.run_circuits:"
-PAGE_OF_HELD = 200
 QUEUES_BELIEVED_SECONDS = 10.0
 BELIEVED_SECONDS = 30.0
 """How long a deployment is taken to be as it was."""
@@ -113,13 +113,13 @@ class ScheduledRuns:
 
     async def _queued(self, paused: Sequence[WorkQueue]) -> list[FlowRun]:
         runs: list[FlowRun] = []
-        while len(runs) % PAGE_OF_HELD == 0:
+        while len(runs) % PAGE == 0:
             page = await self._client.read_flow_runs(
                 flow_run_filter=FlowRunFilter(
                     state=FlowRunFilterState(name=FlowRunFilterStateName(any_=[QUEUED]))
                 ),
                 work_queue_filter=_among(paused),
-                limit=PAGE_OF_HELD,
+                limit=PAGE,
                 offset=len(runs),
             )
             if not page:

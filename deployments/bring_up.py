@@ -40,6 +40,7 @@ from qpuflow.domain.endpoints import find_endpoints
 from qpuflow.domain.errors import QpuflowError
 from qpuflow.domain.principal import service
 from qpuflow.domain.settings import Settings
+from qpuflow.drivers import tket
 from qpuflow.drivers.aer.settings import AerSettings, Noise
 from qpuflow.drivers.qblox.link.settings import LinkSettings
 from qpuflow.flows.open_ledger import open_ledger
@@ -143,7 +144,7 @@ async def register(ledger: Ledger, reference: str) -> str:
     name = reference.partition("/")[2]
     driver = block.driver(name)
     try:
-        device = await driver.describe()
+        device = tket.with_installed(await driver.describe())
     finally:
         await driver.close()
     async with ledger.begin() as session:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qpuflow.domain.branches import check_branches
+from qpuflow.domain.compilers import check_compiler
 from qpuflow.domain.device import Device
 from qpuflow.domain.errors import InputError
 from qpuflow.domain.limits import check_limits
@@ -47,6 +48,10 @@ def check_request(
     _check_measurement(request, device)
     _check_reset(request, device)
     _check_mitigation(request)
+    has_parameters = any(program.parameters for program in request.programs)
+    check_compiler(
+        request.options.compiler, device.compilers, device.name, parameters=has_parameters
+    )
     parsed = tuple(_check_program(program, device, read) for program in request.programs)
     if request.options.measurement_level == 0:
         _check_traces(parsed, average=request.options.average)

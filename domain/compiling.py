@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from qpuflow.domain.compilers import Figures
 from qpuflow.domain.delays import in_nanoseconds
 from qpuflow.domain.device import Device
 from qpuflow.domain.errors import InputError
 from qpuflow.domain.executable import Executable, Register
+from qpuflow.domain.figures import figures_of
 from qpuflow.domain.limits import check_limits
 from qpuflow.domain.own_stages import only_own_stages
 from qpuflow.domain.targets import target_of
@@ -39,6 +41,13 @@ class Compiled:
     layout: tuple[int, ...]
     depth: int
     operations: dict[str, int]
+    two_qubit_gates: int = 0
+    log_fidelity: float | None = None
+    """Of all operations, from the device's errors; None where it does not tell them."""
+
+    @property
+    def figures(self) -> Figures:
+        return Figures(self.two_qubit_gates, self.depth, self.log_fidelity)
 
     def circuit(self) -> QuantumCircuit:
         from qiskit import qpy
@@ -79,28 +88,45 @@ def compile_circuit(
     Raises `InputError` when the circuit has more qubits than the device takes, gates without a
     definition, or overlapping classical registers.
     """
-    from qiskit import qpy
-    from qiskit.transpiler.exceptions import TranspilerError
-
     check_limits(device, programs=1, shots=1, qubits=circuit.num_qubits)
     registers = registers_of_circuit(circuit)
-    target = target_of(device)
+    isa = translated(circuit, device, optimization_level, seed)
+    return compiled_as(isa, device, registers, _layout(isa, target_of(device)))
+
+
+def translated(
+    circuit: QuantumCircuit, device: Device, optimization_level: int, seed: int | None
+) -> QuantumCircuit:
+    """In the gates of the device. Raises `InputError` where that cannot be done."""
+    from qiskit.transpiler.exceptions import TranspilerError
+
     try:
-        isa = _pass_manager(target, optimization_level, seed).run(circuit)
+        return _pass_manager(target_of(device), optimization_level, seed).run(circuit)
     except TranspilerError as error:
         raise InputError(
             f"The program cannot be written in the gates of {device.name}: {error.message}",
             where=circuit.name,
         ) from error
+
+
+def compiled_as(
+    isa: QuantumCircuit, device: Device, registers: tuple[Register, ...], layout: tuple[int, ...]
+) -> Compiled:
+    """A circuit in the device's gates, and what is known of it."""
+    from qiskit import qpy
+
     buffer = io.BytesIO()
     qpy.dump(in_nanoseconds(isa), buffer)
+    figures = figures_of(isa, target_of(device))
     return Compiled(
         qpy=buffer.getvalue(),
         registers=registers,
         parameters=tuple(parameter.name for parameter in isa.parameters),
-        layout=_layout(isa, target),
-        depth=isa.depth(),
+        layout=layout,
+        depth=figures.depth,
         operations={str(name): count for name, count in isa.count_ops().items()},
+        two_qubit_gates=figures.two_qubit_gates,
+        log_fidelity=figures.log_fidelity,
     )
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from qpuflow.domain.branches import Branching
+from qpuflow.domain.compilers import Compiler
 from qpuflow.domain.request import digest
 
 
@@ -113,6 +114,11 @@ class Device(_Value):
         default=False, description="It can look at a qubit and turn it back within a shot."
     )
     pace: Pace = Pace()
+    compilers: tuple[Compiler, ...] = Field(
+        default=(Compiler.QISKIT,),
+        description="That a job may choose. A driver adds the vendor's own; what else is "
+        "installed where it runs is added by itself.",
+    )
 
     @property
     def target_hash(self) -> str:

@@ -32,6 +32,8 @@ class Executable:
     measurement_level: int = 2
     average: bool = False
     active_reset: bool = False
+    vendor_level: int | None = None
+    """0 to 3: how hard the vendor's own compiler works, which comes after. None: as it is set."""
 
     @property
     def num_clbits(self) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from qpuflow.domain.compilers import NOTHING, Choice, Compiler, Figures
 from qpuflow.domain.compiling import Compiled, compile_circuit
 from qpuflow.domain.device import Device
 from qpuflow.domain.executable import Register
@@ -13,6 +14,7 @@ from qpuflow.domain.request import JobOptions, Program
 
 if TYPE_CHECKING:
     import xarray as xr
+    from qiskit import QuantumCircuit
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Piece:
     compiled: Compiled
     terms: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
     constants: dict[str, float] | None = None
+    choice: Choice | None = None
+    """On a program's first piece only: which compiler made it, and why that one."""
 
     def about(self) -> dict[str, Any]:
         """All but the circuit itself, as JSON."""
@@ -38,6 +42,9 @@ class Piece:
             "operations": compiled.operations,
             "terms": self.terms,
             "constants": self.constants,
+            "two_qubit_gates": compiled.two_qubit_gates,
+            "log_fidelity": compiled.log_fidelity,
+            "choice": self.choice and self.choice.about(),
         }
 
 
@@ -50,15 +57,30 @@ def piece_of(qpy: bytes, about: Mapping[str, Any]) -> Piece:
         layout=tuple(about["layout"]),
         depth=about["depth"],
         operations=about["operations"],
+        two_qubit_gates=about.get("two_qubit_gates", 0),
+        log_fidelity=about.get("log_fidelity"),
     )
-    return Piece(compiled, about["terms"], about["constants"])
+    choice = about.get("choice")
+    return Piece(compiled, about["terms"], about["constants"], choice and Choice(**choice))
+
+
+def figures_of_pieces(pieces: Sequence[Piece]) -> Figures:
+    """Of a program with all its circuits."""
+    return sum((piece.compiled.figures for piece in pieces), NOTHING)
 
 
 def compile_program(program: Program, device: Device, options: JobOptions) -> list[Piece]:
-    """Parse an accepted program, add the measurements its observables need, and compile.
+    """By Qiskit. Takes milliseconds to minutes: runs in a process of its own."""
+    level = 0 if options.compiler is Compiler.VENDOR else options.optimization_level
+    return compile_pieces(
+        program, lambda circuit: compile_circuit(circuit, device, level, options.seed)
+    )
 
-    Takes milliseconds to minutes: runs in a process of its own.
-    """
+
+def compile_pieces(
+    program: Program, compile_one: Callable[[QuantumCircuit], Compiled]
+) -> list[Piece]:
+    """Parse an accepted program, add the measurements its observables need, and compile."""
     from qpuflow.domain.observables import plan
     from qpuflow.domain.parsing import parse
 
@@ -67,10 +89,7 @@ def compile_program(program: Program, device: Device, options: JobOptions) -> li
     constants = None if planned.constants is None else dict(planned.constants)
     return [
         Piece(
-            _named(
-                compile_circuit(circuit, device, options.optimization_level, options.seed),
-                parsed.registers,
-            ),
+            _named(compile_one(circuit), parsed.registers),
             terms,
             constants if index == 0 else None,
         )

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from qpuflow.domain.compilers import Compiler
+
 MAX_SOURCE_BYTES = 4_000_000
 MAX_PROGRAMS = 500
 MAX_POINTS = 1_000
@@ -100,7 +102,17 @@ class JobOptions(_Value):
     """How the programs are compiled and run."""
 
     optimization_level: Annotated[int, Field(ge=0, le=3)] = Field(
-        default=1, description="Qiskit's: 0 only maps, 3 works hardest."
+        default=1, description="Of the compiler: 0 only maps, 3 works hardest."
+    )
+    compiler: Compiler | None = Field(
+        default=None,
+        description="qiskit, pytket, vendor (its own does it all), or best: qiskit and pytket at "
+        "the same time, and the better one is kept. Empty: Qiskit, then the vendor's own as the "
+        "QPU is set.",
+    )
+    compile_budget_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=30.0,
+        description="Of best, for each program: when it is over, what is there is kept.",
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(
         default=None, description="Fixes compilation and, on simulators, sampling."

@@ -49,17 +49,23 @@ class ForkedPool:
         )
 
     async def run(
-        self, function: Callable[[*Ts], T], *args: *Ts, timeout_seconds: float | None = None
+        self,
+        function: Callable[[*Ts], T],
+        *args: *Ts,
+        timeout_seconds: float | None = None,
+        begun: Callable[[], None] = lambda: None,
     ) -> T:
         """Call it in a child. What it raises is raised here, its traceback as a note.
 
         Cancelling, or a `TimeoutError` after `timeout_seconds` (counted from when a child is
-        free), kills the child.
+        free), kills the child. `begun` is called when a child has been found and its imports are
+        done.
         """
         request = pickle.dumps((function, args), protocol=5)
         async with self._slot(), asyncio.timeout(timeout_seconds):
             child = await self._take()
             self._busy.add(child)
+            begun()
             try:
                 good, value = pickle.loads(await child.ask(request))  # noqa: S301 - our own child
             except BaseException:

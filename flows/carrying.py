@@ -66,6 +66,7 @@ async def carry(
         resources.compilers,
         seat.is_wanted,
         _may_sleep(),
+        resources.tket,
     )
     with resources.carried_by(seat.flow_run_id) as suspension:
         try:

@@ -20,6 +20,7 @@ from qpuflow.domain.freshness import BELIEVED_SECONDS
 from qpuflow.domain.request import digest
 from qpuflow.domain.settings import Settings
 from qpuflow.domain.steps import QpuRules
+from qpuflow.drivers import tket
 from qpuflow.drivers.base import Driver
 from qpuflow.drivers.forked import ForkedPool
 from qpuflow.flows.open_ledger import open_ledger
@@ -59,6 +60,7 @@ class Resources:
         self.crowded = False
         """Runs wait for a seat: who has nothing to do gives it up."""
         self.compilers = ForkedPool(MODULES, size=os.cpu_count() or 1)
+        self.tket = ForkedPool(tket.PRELOAD, size=os.cpu_count() or 1)
         self._drivers: dict[str, _Kept] = {}
         self._retired: list[Driver] = []
         """Replaced, but jobs may still wait on them."""
@@ -111,6 +113,7 @@ class Resources:
 
     async def close(self) -> None:
         self.compilers.close()
+        self.tket.close()
         for driver in [*self._retired, *(one.driver for one in self._drivers.values())]:
             await driver.close()
 

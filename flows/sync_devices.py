@@ -11,6 +11,7 @@ from qpuflow.domain.device import Device, DeviceStatus
 from qpuflow.domain.errors import QpuflowError
 from qpuflow.domain.expiry import expiry_warning
 from qpuflow.domain.principal import service
+from qpuflow.drivers import tket
 from qpuflow.drivers.base import CalendarDriver, KeepingDriver
 from qpuflow.flows.resources import Resources, resources
 from qpuflow.ledger import bookings, intents, qpus
@@ -66,7 +67,7 @@ def _warned(device: Device, expires_at: datetime | None) -> Device:
 async def _sync(shared: Resources, qpu: RegisteredQpu) -> str:
     try:
         driver = await shared.driver(qpu)
-        device = await driver.describe()
+        device = tket.with_installed(await driver.describe())
         if isinstance(driver, KeepingDriver):
             await _confirm(shared, driver)
         if isinstance(driver, CalendarDriver):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qpuflow.domain.calibration import Confusion
 from qpuflow.domain.errors import NotFound, QpuflowError, Unavailable
@@ -117,7 +118,12 @@ def _known(readouts: Mapping[int, Confusion], qubit: int) -> Confusion:
 
 def _result(work: Work, index: int, datasets: Sequence[xr.Dataset]) -> xr.Dataset:
     pieces = [stored.piece for stored in work.parts[index]]
-    first = pieces[0].compiled
+    first, choice = pieces[0].compiled, pieces[0].choice
+    told: dict[str, Any] = {} if choice is None else {"compiler": choice.compiler}
+    if choice is not None and choice.reason is not None:
+        told |= {"compiler_reason": choice.reason, "compared": json.dumps(list(choice.compared))}
+    if first.figures.fidelity is not None:
+        told["estimated_fidelity"] = first.figures.fidelity
     return combine(pieces, datasets).assign_attrs(
         job_id=str(work.job.id),
         qpu=work.job.qpu,
@@ -125,5 +131,7 @@ def _result(work: Work, index: int, datasets: Sequence[xr.Dataset]) -> xr.Datase
         qubits=work.programs[index].num_qubits,
         compiled_depth=first.depth,
         compiled_operations=sum(first.operations.values()),
+        compiled_two_qubit_gates=first.two_qubit_gates,
         optimization_level=work.job.options.optimization_level,
+        **told,
     )

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
-from qpuflow.domain.errors import InputError
+from qpuflow.domain.compilers import Compiler
+from qpuflow.domain.errors import InputError, OperatorNeeded
 from qpuflow.domain.job import JobState
-from qpuflow.domain.pieces import Piece, compile_program
+from qpuflow.domain.pieces import Piece
 from qpuflow.domain.request import Program, digest
 from qpuflow.ledger import programs
 from qpuflow.ledger.payload_store import Stored
 from qpuflow.ledger.programs import CacheKey, StoredPiece, StoredProgram
+from qpuflow.tasks.compiling import compiled
 from qpuflow.tasks.step import step
 from qpuflow.tasks.work import Carrying, Chunk, Work
 
 QPY = "application/vnd.qiskit.qpy"
-COMPILER_REVISION = 2
+COMPILER_REVISION = 3
 """Part of every cache key: raised when the same input must be compiled anew."""
 
 Parts = tuple[StoredPiece, ...]
@@ -55,13 +58,17 @@ async def transpile(chunk: Chunk) -> Chunk:
 
 
 def key_of(carrying: Carrying, work: Work, stored: StoredProgram) -> CacheKey:
-    options = {
+    chosen = work.job.options
+    options: dict[str, Any] = {
         "revision": COMPILER_REVISION,
-        "optimization_level": work.job.options.optimization_level,
-        "seed": work.job.options.seed,
+        "optimization_level": chosen.optimization_level,
+        "seed": chosen.seed,
+        "compiler": chosen.compiler and chosen.compiler.value,
         "observables": stored.program.observables,
         "format": stored.program.format,
     }
+    if chosen.compiler is Compiler.BEST:
+        options["budget_seconds"] = chosen.compile_budget_seconds
     return CacheKey(stored.program_hash, carrying.qpu.target_hash, digest(options))
 
 
@@ -73,22 +80,15 @@ async def _compile(carrying: Carrying, program: Program, work: Work) -> Compilat
 
 async def _answer(carrying: Carrying, program: Program, work: Work) -> Answer:
     """Compiled pieces with their places, or why it cannot be compiled."""
-    limit = carrying.settings.transpile_timeout_seconds
     try:
-        compiled = await carrying.compilers.run(
-            compile_program, program, carrying.qpu.device, work.job.options, timeout_seconds=limit
-        )
+        pieces = await compiled(carrying, program, work)
     except InputError as error:
         return error
-    except TimeoutError:
-        return InputError(
-            f"Compiling took more than {limit:g} s",
-            where=program.name,
-            remedy="Lower the optimization level, or make the program smaller.",
-        )
+    except OperatorNeeded as error:
+        return InputError(error.what, where=program.name, remedy=error.remedy)
     except Exception as error:  # noqa: BLE001  a compiler that breaks, or its process, fails one job
         return InputError(f"Compiling failed: {error!r}", where=program.name)
-    return [(await carrying.ledger.payloads.keep(p.compiled.qpy, QPY), p) for p in compiled]
+    return [(await carrying.ledger.payloads.keep(p.compiled.qpy, QPY), p) for p in pieces]
 
 
 def _with_parts(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
+from qpuflow.domain.compilers import vendor_level
 from qpuflow.domain.executable import Executable
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.principal import Principal
@@ -48,7 +49,8 @@ class Work:
     def executables(self) -> tuple[Executable, ...]:
         """All circuits of the job in the order of its programs."""
         options = self.job.options
-        return tuple(
+        after = vendor_level(options.compiler, options.optimization_level)
+        made = (
             part.piece.compiled.executable(
                 stored.program.name,
                 stored.program.parameters or ({},),
@@ -62,6 +64,7 @@ class Work:
             for stored, parts in zip(self.programs, self.parts, strict=True)
             for part in parts
         )
+        return tuple(replace(one, vendor_level=after) for one in made)
 
     def ended(self, state: JobState, reason: str) -> Work:
         return replace(self, end=End(state, reason))
@@ -95,6 +98,8 @@ class Carrying:
     """Whether somebody else waits for the seat that this carrier has."""
     may_sleep: bool = True
     """Whether its run can leave a job at a QPU with a queue of its own, and come back for it."""
+    tket: ForkedPool | None = None
+    """For compilation by pytket, whose imports are kept out of all other processes."""
 
 
 class Chunk:

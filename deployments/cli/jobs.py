@@ -38,6 +38,13 @@ def submit(
     shots: Annotated[int, typer.Option(help="Repetitions of each program.")] = 1024,
     key: Annotated[str | None, typer.Option(help="Idempotency key.")] = None,
     level: Level = 1,
+    compiler: Annotated[
+        str | None,
+        typer.Option(help="qiskit, pytket, vendor, or best: the better of the first two."),
+    ] = None,
+    compile_budget: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Of best: how long both may take.")
+    ] = 30.0,
     seed: Annotated[int | None, typer.Option(help="Fixes compilation and simulation.")] = None,
     memory: Annotated[bool, typer.Option("--memory", help="Keep every shot.")] = False,
     measurement_level: Annotated[
@@ -68,6 +75,8 @@ def submit(
         key=key,
         options={
             "optimization_level": level,
+            "compiler": compiler,
+            "compile_budget_seconds": compile_budget,
             "seed": seed,
             "memory": memory,
             "measurement_level": measurement_level,

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from qpuflow.domain.compilers import compared_text
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.report import Expectation, JobReport, PointReport, ProgramReport
 from qpuflow.domain.result import Probability, with_errors
@@ -107,7 +108,16 @@ def result(report: JobReport) -> RenderableType:
     table = Table("program", "outcome", "probability", "counts", *mitigated)
     for program in report.programs:
         _add_program(table, program)
-    return Group(status(report), table)
+    return Group(status(report), table, *_compilers(report))
+
+
+def _compilers(report: JobReport) -> list[RenderableType]:
+    """A line for each program whose compilers were compared."""
+    return [
+        Text(compared_text(program.name, program.metadata), style="dim")
+        for program in report.programs
+        if "compared" in program.metadata
+    ]
 
 
 def _add_program(table: Table, program: ProgramReport) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qpuflow.domain.compilers import Compiler
 from qpuflow.domain.device import Device, DeviceStatus, Gate, Limits
 from qpuflow.domain.errors import OperatorNeeded
 from qpuflow.domain.estimate import Estimate
@@ -59,6 +60,7 @@ class CloudDevice:
             status=STATUSES.get(self.status, DeviceStatus.OFFLINE),
             status_reason=None if self.status in STATUSES else f"Braket says {self.status}",
             queues=True,
+            compilers=(Compiler.QISKIT, Compiler.VENDOR),
             description=f"{self.provider} {self.name} on Amazon Braket",
         )
 

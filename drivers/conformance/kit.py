@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from qpuflow.domain.compiling import compile_circuit
+from qpuflow.domain.compiling import Compiled, compile_circuit
 from qpuflow.domain.device import Device
 from qpuflow.domain.errors import InputError
 from qpuflow.domain.executable import Executable
@@ -137,10 +137,13 @@ class DriverConformance:
         device = await driver.describe()
         if reason := self.obstacle(device, one):
             pytest.skip(reason)
-        compiled = compile_circuit(parse(one.source), device, self.optimization_level, seed=1)
+        compiled = self.compiled(parse(one.source), device)
         isa: QuantumCircuit = qpy.load(io.BytesIO(compiled.qpy))[0]
         executable = compiled.executable(one.name, one.points, seed=seed, memory=memory)
         return Prepared(one, executable, noise_bound(isa, device))
+
+    def compiled(self, circuit: QuantumCircuit, device: Device) -> Compiled:
+        return compile_circuit(circuit, device, self.optimization_level, seed=1)
 
     def obstacle(self, device: Device, one: Case) -> str | None:
         missing = one.needs - {gate.name for gate in device.gates}

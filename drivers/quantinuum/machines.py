@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qpuflow.domain.compilers import Compiler
 from qpuflow.domain.device import Device, DeviceStatus, Gate, Limits, Pace
 
 GATES = ("r", "rz", "rzz", "measure", "reset", "if_else")
@@ -54,4 +55,5 @@ def _device(qpu: str, qubits: int) -> Device:
         num_qubits=qubits,
         gates=tuple(Gate(name=name) for name in GATES),
         limits=Limits(max_qubits=qubits, max_shots=MAX_SHOTS, max_programs=MAX_PROGRAMS),
+        compilers=(Compiler.QISKIT, Compiler.VENDOR),
     )

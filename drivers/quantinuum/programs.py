@@ -38,8 +38,15 @@ class Written:
 
 
 def written(executables: Sequence[Executable], level: int) -> list[Written]:
-    """In the order of executables and their points. Raises `InputError`."""
-    return [_written(circuit, level) for one in executables for circuit in circuits_of(one)]
+    """In the order of executables and their points. Raises `InputError`.
+
+    `level` is that of pytket's passes for the machine where an executable has none of its own.
+    """
+    return [
+        _written(circuit, level if one.vendor_level is None else one.vendor_level)
+        for one in executables
+        for circuit in circuits_of(one)
+    ]
 
 
 def circuits_of(executable: Executable) -> list[QuantumCircuit]:

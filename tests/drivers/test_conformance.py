@@ -7,7 +7,11 @@ from typing import Any, ClassVar
 
 import pytest
 import pytest_asyncio
+from qiskit import QuantumCircuit
 
+from qpuflow.domain.compiling import Compiled
+from qpuflow.domain.device import Device
+from qpuflow.drivers import tket
 from qpuflow.drivers.aer import AerDriver
 from qpuflow.drivers.conformance import DriverConformance, mismatch
 from qpuflow.drivers.conformance.cases import case
@@ -35,6 +39,19 @@ class TestAerHeavyHex(DriverConformance):
 class TestAerHeavyHexWithoutNoise(DriverConformance):
     optimization_level = 3
     settings: ClassVar[Mapping[str, Any]] = {"layout": "heavy-hex-127"}
+
+
+class TestAerHeavyHexByPytket(DriverConformance):
+    """Pytket's passes keep what circuits mean, branches and measurements in the middle too."""
+
+    optimization_level = 2
+    settings: ClassVar[Mapping[str, Any]] = {"layout": "heavy-hex-127"}
+    cannot: ClassVar[Mapping[str, str]] = {
+        "parameters at several points": "pytket compiles circuits whose angles are numbers"
+    }
+
+    def compiled(self, circuit: QuantumCircuit, device: Device) -> Compiled:
+        return tket.compile_circuit(circuit, device, self.optimization_level)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -100,6 +100,17 @@ async def test_costs_are_limited_and_shown_as_the_guide_says(stack: Installation
         assert removed.code == 0, removed
 
 
+async def test_a_compiler_is_chosen_as_the_guide_says(stack: Installation) -> None:
+    (command,) = commands("docs/compilers.md")
+    answer = await stack.run(*command, "--json", cwd=ROOT)
+    assert answer.code == 0, answer
+    told = answer.json["programs"][0]["metadata"]
+    assert told["compiler"] in ("qiskit", "pytket")
+    assert '"pytket"' in told["compared"]
+    shown = await stack.run("result", answer.json["job_id"])
+    assert "compiled by" in shown.stdout
+
+
 async def test_another_simulator_is_added_as_the_guide_says(stack: Installation) -> None:
     environment = {"PREFECT_API_URL": stack.endpoints.prefect_api_url}
     saved = await stack.python(blocks("docs/qpus.md", "python")[0], environment=environment)

@@ -16,6 +16,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
+from qpuflow.domain.compilers import Compiler
 from qpuflow.domain.device import Device, Gate, Limits
 from qpuflow.domain.errors import InputError, OutcomeUnknown, Refused, Unavailable
 from qpuflow.domain.estimate import Estimate
@@ -86,6 +87,7 @@ class JournalledQpu:
             limits=Limits(max_qubits=3, max_shots=1000),
             outside_effects=True,
             queues=self.queues,
+            compilers=tuple(Compiler),
         )
 
     def executions(self) -> list[dict[str, Any]]:

@@ -54,9 +54,12 @@ class Pipeline:
         source: str = SOURCE,
         who: Principal = USER,
         observables: Mapping[str, dict[str, float]] | None = None,
+        points: Sequence[dict[str, float]] = (),
         **options: Any,
     ) -> list[UUID]:
-        programs = [Program(source=source, observables=dict(observables or {}))]
+        programs = [
+            Program(source=source, parameters=list(points), observables=dict(observables or {}))
+        ]
         request = JobRequest(programs=programs, shots=10, options=JobOptions(**options))
         accepted = [
             await admit(self.ledger, who, request, Journey(NAME, key=uuid4().hex))

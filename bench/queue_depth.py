@@ -86,7 +86,8 @@ async def _start_singles(installation: Installation, names: Sequence[str]) -> No
         for start in range(0, len(names), IN_ONE_REQUEST):
             some = names[start : start + IN_ONE_REQUEST]
             runs = [{"parameters": {"request": _single(name)}} for name in some]
-            (await http.post(bulk, json=runs)).raise_for_status()
+            made = (await http.post(bulk, json=runs)).raise_for_status().json()["results"]
+            assert {one["status"] for one in made} == {"CREATED"}, made
 
 
 async def _batched(ledger: Ledger, known: Known, user: str) -> None:

@@ -12,7 +12,6 @@ import httpx
 from pydantic import BaseModel, ConfigDict
 
 from qpuflow.deployments.stack import postgres
-from qpuflow.domain.device import DeviceStatus
 from qpuflow.domain.endpoints import Endpoints, find_endpoints, find_record
 from qpuflow.domain.errors import QpuflowError
 from qpuflow.domain.settings import Settings
@@ -134,14 +133,15 @@ async def _ledger(settings: Settings) -> list[Finding]:
 
 
 def _warned(known: Iterable[RegisteredQpu]) -> Iterator[Finding]:
-    """QPUs that run and say what will stop them: a certificate or a password that ends soon."""
+    """QPUs that say what stops them, or will: a certificate or a password that ends."""
     for qpu in known:
-        if qpu.status is DeviceStatus.ONLINE and qpu.status_reason:
+        if qpu.status_reason:
             yield Finding(
                 subject=f"QPU {qpu.name}",
                 is_good=False,
                 finding=qpu.status_reason,
-                remedy="See docs/racks.md and docs/clouds.md for how keys are renewed.",
+                remedy="docs/racks.md and docs/clouds.md say how keys are renewed; what is mended "
+                "shows with the next run of `sync-devices/system`.",
             )
 
 

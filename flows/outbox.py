@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -90,7 +91,16 @@ async def _create(client: PrefectClient, carriage: Carriage, state: State[Any]) 
         tags=[*deployment.tags, *run_tags(carriage.qpu, carriage.user)],
     )
     body = wanted.model_dump(mode="json", exclude_unset=True)
-    return FlowRun.model_validate((await client.request("POST", "/flow_runs/", json=body)).json())
+    try:
+        made = await client.request("POST", "/flow_runs/", json=body)
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != HTTPStatus.NOT_FOUND:
+            raise
+        _deployments.clear()
+        raise Unavailable(
+            "Its deployment, work pool or queue was replaced just now", remedy="Try again."
+        ) from error
+    return FlowRun.model_validate(made.json())
 
 
 @asynccontextmanager

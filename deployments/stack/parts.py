@@ -32,6 +32,7 @@ MARK = "QPUFLOW_STACK"
 """In the environment of every process of a stack: its home."""
 
 PREFECT_COMMAND = "qpuflow.deployments.stack.prefect_command"
+CONNECT_ARGS = "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS"
 COMMAND = "qpuflow.deployments.cli"
 
 WORKER_MODULES = (
@@ -131,13 +132,16 @@ def _server(settings: Settings, where: Addresses, api: PrefectApi) -> Part:
         **_environment(settings, where),
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": _for_sqlalchemy(where.prefect),
         "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
-        # It has more statements than the 100 that a connection remembers unless told otherwise.
-        "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_PREPARED_STATEMENT_CACHE_SIZE": "1000",
         "PREFECT_UI_API_URL": where.api,
     }
+    is_embedded = cluster_of(settings) is not None
+    if is_embedded:
+        # Prefect has more statements than the 100 that a connection remembers by itself. Another
+        # database may stand behind a pooler that bears none.
+        own[f"{CONNECT_ARGS}_PREPARED_STATEMENT_CACHE_SIZE"] = "400"
     return Part(
         name=SERVER,
-        needs=(POSTGRES,) if cluster_of(settings) else (),
+        needs=(POSTGRES,) if is_embedded else (),
         start=lambda log: spawn(dying_with_us(command, signal.SIGTERM), own, log),
         check=check,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.system.installation import Installation
@@ -16,9 +17,11 @@ async def test_qpus_tells_what_there_is(stack: Installation) -> None:
 
 
 async def test_doctor_finds_nothing_wrong_with_a_running_stack(stack: Installation) -> None:
-    examined = await stack.run("doctor", "--json")
-    assert examined.code == 0, examined
-    subjects = {finding["subject"] for finding in examined.json}
+    findings = json.loads((await stack.run("doctor", "--json")).stdout)
+    # Other tests may leave QPUs behind that have something to say.
+    parts = [one for one in findings if not one["subject"].startswith("QPU ")]
+    assert [one for one in parts if not one["is_good"]] == []
+    subjects = {one["subject"] for one in parts}
     assert {"Python", "Home", "Embedded PostgreSQL", "Ledger", "Prefect"} <= subjects
 
 

@@ -22,6 +22,8 @@ FEW_OUTCOMES = (
 """Programs whose outcomes noise spreads, and does not hide."""
 WIDE = ("bernstein-vazirani", "clifford-100", "ghz-20", "qaoa-maxcut")
 ON_THE_RACK = sorted(set(EXPECTATIONS) - set(WIDE))
+DEEP = ("repetition-code",)
+"""Much of a qubit's lifetime goes by."""
 RESETTING = [EXAMPLES / "repetition-code.qasm"]
 WITHOUT_RESETS = [path for path in PROGRAMS if path.stem in ON_THE_RACK and path not in RESETTING]
 JOBS = (
@@ -66,7 +68,8 @@ def test_it_is_recognised_on_a_noisy_device_that_had_to_route_it(name: str, fold
 @pytest.mark.parametrize("name", ON_THE_RACK)
 def test_it_is_recognised_on_the_dummy_rack(name: str, folder: Path) -> None:
     ideal, measured = (counts(folder / qpu / f"{name}.nc") for qpu in ("aer", "qblox-dummy"))
-    assert 0.7 < fidelity(ideal, measured) < 0.9999, "it errs, and only a little"
+    least = 0.7 if name in DEEP else 0.85
+    assert least < fidelity(ideal, measured) < 0.9999, "it errs, and only a little"
 
 
 def test_every_program_has_a_result_on_the_noisy_device(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from qpuflow.domain.device import Device
-from qpuflow.domain.errors import InputError, OutcomeUnknown, Refused, Unavailable
+from qpuflow.domain.errors import InputError, OperatorNeeded, OutcomeUnknown, Refused, Unavailable
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.executable import Executable
 from qpuflow.domain.limits import check_limits
@@ -195,13 +195,16 @@ class QbloxDriver:
             self._asker = None
 
     def _expiry(self) -> str | None:
-        """What is to be said of this side's certificate."""
-        if self._settings.keys is None:
+        """What is to be said of this side's certificate: the rack is described either way."""
+        if self._settings.keys is None or self._settings.address.startswith("ipc://"):
             return None
         from qpuflow.drivers.qblox.link.certificates import Keys
-        from qpuflow.drivers.qblox.link.expiry import expiry_warning
+        from qpuflow.drivers.qblox.link.expiry import certificate_warning
 
-        return expiry_warning(Keys(self._settings.keys), "worker", datetime.now(UTC))
+        try:
+            return certificate_warning(Keys(self._settings.keys), "worker", datetime.now(UTC))
+        except OperatorNeeded as error:
+            return f"The worker's keys: {error.what}"
 
     async def _chip(self) -> DeviceFile:
         if self._described is None:

@@ -1,4 +1,4 @@
-"""Certificates that end soon are told of at both ends, and of one that has ended both say so."""
+"""Certificates that end soon are told of by the side that shows them; ended ones are named."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from qpuflow.drivers.qblox.daemon.journal import Journal
 from qpuflow.drivers.qblox.daemon.rack import Rack
 from qpuflow.drivers.qblox.driver import QbloxDriver
 from qpuflow.drivers.qblox.link.certificates import VALID, Keys, make_keys
+from qpuflow.drivers.qblox.link.messages import Envelope, Report, Telemetry
 from qpuflow.drivers.qblox.link.sockets import Asker, answer_all
 from qpuflow.drivers.qblox.settings import RackSettings
 from tests.racks.test_daemon import QuickEngine
@@ -39,10 +40,15 @@ class Sensorless(QuickEngine):
 
 @asynccontextmanager
 async def linked(
-    settings: RackSettings, configuration: Configuration, folder: Path, rack: Keys, worker: Keys
+    settings: RackSettings,
+    configuration: Configuration,
+    folder: Path,
+    rack: Keys,
+    worker: Keys,
+    address: str | None = None,
 ) -> AsyncGenerator[QbloxDriver]:
-    """A daemon's parts and a driver, over TLS."""
-    address = f"tls+tcp://127.0.0.1:{free_port()}"
+    """A daemon's parts and a driver, over TLS unless there is an address."""
+    address = address or f"tls+tcp://127.0.0.1:{free_port()}"
     watch = CertificateWatch(rack)
     with contextlib.closing(Journal(folder / "journal.sqlite")) as journal:
         engine: object = Sensorless()
@@ -73,6 +79,7 @@ async def test_a_certificate_that_ends_soon_is_told_of_by_the_side_that_shows_it
     assert f"rack's daemon, {rack.folder / 'certificate.pem'}, expires on" in device.status_reason
     assert f"worker, {worker.folder / 'certificate.pem'}, expires on" in device.status_reason
     assert "rack keys --renew" in device.status_reason
+    assert "rack rotate" in device.status_reason
     assert days == pytest.approx(5, abs=0.1)
     assert health["certificate_days"] == pytest.approx(5, abs=0.1)
     assert [record.levelname for record in caplog.records if "expires on" in record.message] == [
@@ -90,6 +97,43 @@ async def test_while_there_is_time_nothing_is_said(
     async with linked(settings, configuration, tmp_path, rack, worker) as driver:
         assert (await driver.describe()).status_reason is None
     assert "expires" not in caplog.text
+
+
+async def test_a_rack_is_described_while_the_workers_certificate_cannot_be_read(
+    settings: RackSettings, configuration: Configuration, tmp_path: Path
+) -> None:
+    rack, worker = paired(tmp_path)
+    async with linked(settings, configuration, tmp_path, rack, worker) as driver:
+        assert (await driver.describe()).status_reason is None
+        (worker.folder / "certificate.pem").write_text("-----BEGIN CERTIFICATE-----")
+        reason = (await driver.describe()).status_reason
+    assert reason is not None
+    assert reason.startswith("The worker's keys: certificate.pem is no certificate")
+
+
+async def test_certificates_are_nothing_to_a_link_that_does_not_show_them(
+    settings: RackSettings, configuration: Configuration, tmp_path: Path
+) -> None:
+    rack, ended = paired(tmp_path, worker=timedelta())
+    address = f"ipc://{tmp_path}/rack.sock"
+    for worker in (ended, Keys(tmp_path / "nothing")):
+        async with linked(settings, configuration, tmp_path, rack, worker, address) as driver:
+            assert (await driver.describe()).status_reason is None
+        asker = Asker(f"ipc://{tmp_path}/nobody.sock", worker)
+        with pytest.raises(Unavailable, match="no answer within"):
+            await asker.ask(b"hello", timeout_seconds=0.2)
+        asker.close()
+
+
+async def test_a_rack_without_keys_has_no_days_to_tell(
+    settings: RackSettings, configuration: Configuration, tmp_path: Path
+) -> None:
+    with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
+        engine: object = Sensorless()
+        rack = Rack(settings, configuration, journal, engine)  # pyright: ignore[reportArgumentType]  no instruments are needed
+        answer = await rack.answer(Envelope(body=Telemetry()).model_dump_json().encode())
+    values = Report.model_validate_json(answer).values
+    assert set(values) == {"rack_waiting", "rack_busy_fraction"}
 
 
 def test_a_daemon_warns_once_a_day_until_the_key_is_renewed(

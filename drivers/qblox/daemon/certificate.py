@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from qpuflow.domain.errors import OperatorNeeded
 from qpuflow.drivers.qblox.link.certificates import Keys
-from qpuflow.drivers.qblox.link.expiry import expiry_warning
+from qpuflow.drivers.qblox.link.expiry import certificate_warning
 
 LOOK_SECONDS = 60.0
 AGAIN = timedelta(days=1)
@@ -27,7 +27,7 @@ class CertificateWatch:
 
     @property
     def days(self) -> float | None:
-        """Until it ends; negative afterwards, None where there is none that can be read."""
+        """Until it ends, as it was last read; negative afterwards, None before it ever was."""
         if self._expires_at is None:
             return None
         return (self._expires_at - datetime.now(UTC)) / timedelta(days=1)
@@ -42,7 +42,7 @@ class CertificateWatch:
         """The log has a warning once a day."""
         try:
             self._expires_at = self._keys.expires_at
-            self.warning = expiry_warning(self._keys, "rack's daemon", now)
+            self.warning = certificate_warning(self._keys, "rack's daemon", now)
         except OperatorNeeded:
             return  # half replaced; who listens says what is wrong
         if self.warning is None:

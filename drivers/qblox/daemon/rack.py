@@ -217,7 +217,10 @@ class Rack:
     async def _telemetry(self) -> dict[str, float | str | None]:
         """Whoever reads sensors in the middle of a run would wait for its end."""
         health = self._health()
-        known = {f"rack_{name}": health[name] for name in _TOLD_ALWAYS}
+        told = {name: health[name] for name in _TOLD_ALWAYS}
+        known: dict[str, float | str | None] = {
+            f"rack_{name}": value for name, value in told.items() if value is not None
+        }
         return known if self._running else known | await self._engine.telemetry()
 
     def _health(self) -> dict[str, float | str | None]:

@@ -8,11 +8,17 @@ from qpuflow.domain.errors import OperatorNeeded
 from qpuflow.domain.expiry import ends_soon
 from qpuflow.drivers.qblox.link.certificates import Keys
 
-RENEW = "run `qpuflow rack keys --renew` there, and have the other side trust the next one"
+RENEW = (
+    "run `qpuflow rack keys --renew` there, have the other side trust the next one, "
+    "then run `qpuflow rack rotate` there"
+)
 
 
-def expiry_warning(keys: Keys, owner: str, now: datetime) -> str | None:
-    """About the certificate that this side shows. None while there is time."""
+def certificate_warning(keys: Keys, owner: str, now: datetime) -> str | None:
+    """About the certificate that this side shows. None while there is time.
+
+    `OperatorNeeded` where it cannot be read.
+    """
     expires_at = keys.expires_at
     if not ends_soon(expires_at, now):
         return None
@@ -25,8 +31,8 @@ def expired(keys: Keys, now: datetime) -> str | None:
     """Why the two sides do not talk, if it is because a certificate has ended; else None."""
     try:
         mine, trusted = keys.expires_at, keys.trusted_until()
-    except OperatorNeeded as error:
-        return error.what
+    except OperatorNeeded:
+        return None
     if mine <= now:
         return f"this side's certificate expired on {_moment(mine)}"
     if trusted and (latest := max(trusted.values())) <= now:

@@ -78,7 +78,9 @@ class Asker:
         self._replace_lines()
 
     def _expired(self) -> str | None:
-        return expired(self._keys, datetime.now(UTC)) if self._keys is not None else None
+        if self._keys is None or self._address.startswith("ipc://"):
+            return None
+        return expired(self._keys, datetime.now(UTC))
 
     async def _ask(self, request: bytes) -> bytes:
         line = self._idle.pop() if self._idle else _Line(self._address, self._tls)

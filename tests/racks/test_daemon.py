@@ -193,6 +193,51 @@ async def test_a_stop_keeps_a_result_that_was_not_written_yet_and_ends_what_play
         assert (second.state, second.message) == (RemoteState.FAILED, "The rack was shut down")
 
 
+async def test_what_plays_is_stopped_before_what_has_played_is_written(
+    settings: RackSettings,
+    configuration: Configuration,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
+        rack, engine = a_rack(settings, configuration, journal, SecondHeldEngine)
+        was_closed: list[bool] = []
+
+        def broken(_: xr.Dataset) -> bytes:
+            was_closed.append(engine.is_closed)
+            raise RuntimeError("no bytes of it")
+
+        monkeypatch.setattr("qpuflow.drivers.qblox.daemon.rack.encode", broken)
+        for token in ("one", "two"):
+            journal.accept(token, 1, empty(token))
+        with pytest.raises(RuntimeError, match="no bytes of it"):
+            await asyncio.wait_for(rack.work(), 30)
+        rack.stop()
+        assert was_closed == [False, True]
+        assert "What became of one is lost" in caplog.text
+        second = journal.find("two")
+        assert second is not None
+        assert (second.state, second.message) == (RemoteState.FAILED, "The rack was shut down")
+
+
+async def test_an_entry_that_cannot_be_read_waits_for_room_to_say_so(
+    settings: RackSettings, configuration: Configuration, tmp_path: Path
+) -> None:
+    with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
+        rack, _ = a_rack(settings, configuration, journal)
+        journal.accept("one", 1, b"{}")
+        connection = connection_of(journal)
+        connection.execute(
+            "CREATE TRIGGER no_room BEFORE UPDATE OF results ON jobs "
+            "BEGIN SELECT RAISE(ABORT, 'no room'); END"
+        )
+        asyncio.get_running_loop().call_later(0.3, connection.execute, "DROP TRIGGER no_room")
+        entry = await ended(rack, journal)
+        assert entry.state is RemoteState.FAILED
+        assert entry.message.startswith("It cannot be read")
+
+
 async def ended(rack: Rack, journal: Journal) -> Entry:
     """What became of the one job, once the rack has worked on it."""
     working = asyncio.create_task(rack.work())

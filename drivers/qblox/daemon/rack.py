@@ -109,12 +109,13 @@ class Rack:
         """Run what waits, one after the other, until cancelled.
 
         What one gave is written while the next one plays: encoding it and waiting for the disk
-        would keep the instruments idle. Two are never unwritten while a third begins.
+        would keep the instruments idle. Two are never unwritten while a third begins: on a full
+        disk the next one may still begin, for that takes less room, and none after it.
         """
         while True:
             self._accepted.clear()
             entry = await _written(self._journal.begin_next)
-            playing = self._begin(entry) if entry else None
+            playing = await self._begin(entry) if entry else None
             await asyncio.sleep(0)  # the instruments' process is told first
             await self._write_ended()
             if playing:
@@ -123,16 +124,19 @@ class Rack:
                 await self._accepted.wait()
 
     def stop(self) -> None:
-        """End what runs, the sequencers with it; what waits stays in the journal."""
+        """End what runs, the sequencers with it; what waits stays in the journal.
+
+        Nothing plays any more while what became of the last ones is encoded and written.
+        """
         unwritten = [one for one in (self._ended, self._running) if one is not None]
         self._ended = self._running = None
         try:
             for one in unwritten:
-                self._write_last(one)
-        finally:
-            for one in unwritten:
                 one.task.cancel()
             self._engine.close()
+        finally:
+            for one in unwritten:
+                self._write_last(one)
 
     async def _reply(self, content: bytes) -> messages.Message:  # noqa: C901, PLR0911  one a request
         match _parsed(content).body:
@@ -256,7 +260,7 @@ class Rack:
             self._journal.note_device_file(fresh, who)
         return messages.Report(values={"device_file_hash": fresh.device_hash})
 
-    def _begin(self, entry: Entry) -> _Running | None:
+    async def _begin(self, entry: Entry) -> _Running | None:
         """None where it cannot be read, and has failed."""
         self._engine.configure(self._configuration)
         try:
@@ -264,7 +268,8 @@ class Rack:
             executables = [circuit.executable() for circuit in request.circuits]
         except ValueError as error:
             # Accepted by a daemon of another version: whoever waits shall hear of it.
-            self._journal.end(entry.token, RemoteState.FAILED, f"It cannot be read: {error}")
+            message = f"It cannot be read: {error}"
+            await _written(lambda: self._journal.end(entry.token, RemoteState.FAILED, message))
             return None
         task = asyncio.create_task(self._play(executables, request.shots))
         self._running = _Running(entry.token, task)
@@ -283,7 +288,7 @@ class Rack:
             self._running, self._ended = None, running
 
     async def _write_ended(self) -> None:
-        """Whoever waits hears of it then. Without room on the disk nothing more begins."""
+        """Whoever waits hears of it then. While there is no room for it, no other one begins."""
         ended = self._ended
         if ended is not None:
             await _written(lambda: self._record(ended))
@@ -297,9 +302,9 @@ class Rack:
                 self._record(running)
             else:
                 self._journal.end(running.token, RemoteState.FAILED, "The rack was shut down")
-        except Refused as error:
+        except Exception:  # noqa: BLE001  the others have their last word all the same
             # The next daemon finds it running, and ends it.
-            _log.error("What became of %s is lost: %s", running.token, error)
+            _log.exception("What became of %s is lost", running.token)
 
     def _record(self, running: _Running) -> None:
         """May be repeated: it is made once, and written until there is room."""

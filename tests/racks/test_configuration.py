@@ -173,6 +173,9 @@ def test_when_a_chip_was_calibrated_is_a_time_in_some_zone() -> None:
         with pytest.raises(InputError, match="calibrated") as caught:
             check(DEVICE.replace("2026-11-20T12:00:00Z", words, 1))
         assert caught.value.where == f"device.yml:{line_of(DEVICE, 'calibrated: ')}"
+        assert f"{words} is no time with its zone" in caught.value.what
+    unknown = check(DEVICE.replace("2026-11-20T12:00:00Z", '""', 1))
+    assert unknown.device.calibrated is None
     found = check(DEVICE.replace("2026-11-20T12:00:00Z", "2026-11-20T12:00:00+02:00", 1))
     assert found.device.calibrated == datetime(2026, 11, 20, 10, tzinfo=UTC)
 

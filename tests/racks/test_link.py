@@ -29,7 +29,7 @@ from qpuflow.drivers.qblox.daemon.journal import CUT_OFF, KEPT_DAYS, OVERDUE_SEC
 from qpuflow.drivers.qblox.driver import QbloxDriver
 from qpuflow.drivers.qblox.link.certificates import Keys, make_keys
 from qpuflow.drivers.qblox.link.errors import StaleLease
-from qpuflow.drivers.qblox.link.messages import Envelope, Execute, Health
+from qpuflow.drivers.qblox.link.messages import VERSION, Envelope, Execute, Health
 from qpuflow.drivers.qblox.link.sockets import MOST_AT_ONCE, Asker, answer_all
 from qpuflow.drivers.qblox.rack_file import SHIPPED
 from tests.racks.circuits import bell, compiled, ones
@@ -298,7 +298,7 @@ async def test_a_peer_of_another_version_is_told_so(daemon: Daemon) -> None:
     body = json.loads(Envelope(body=Health()).model_dump_json())
     answer = json.loads(await asker.ask(json.dumps({**body, "version": 9}).encode()))
     assert answer["error"] == "OperatorNeeded"
-    assert "version 3 of the link, and was asked in 9" in answer["what"]
+    assert f"version {VERSION} of the link, and was asked in 9" in answer["what"]
     asker.close()
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
-from pydantic import AwareDatetime, Field, field_validator
+from pydantic import AwareDatetime, Field, ValidatorFunctionWrapHandler, field_validator
 
 from qpuflow.drivers.qblox.config.values import (
     Amplitude,
@@ -104,6 +105,19 @@ class DeviceFile(Value):
     )
     qubits: dict[str, Qubit] = Field(min_length=1)
     couplings: tuple[Coupling, ...] = ()
+
+    @field_validator("calibrated", mode="wrap")
+    @classmethod
+    def _at_a_time(cls, given: object, parse: ValidatorFunctionWrapHandler) -> datetime | None:
+        if given == "":  # as `qpuflow rack import` wrote it when this was text
+            return None
+        try:
+            return parse(given)
+        except ValueError as error:
+            raise ValueError(
+                f"{given} is no time with its zone, as 2026-11-20T12:00:00Z is; "
+                "leave it out where it is not known"
+            ) from error
 
     @field_validator("qubits")
     @classmethod

@@ -15,7 +15,7 @@ from qpuflow.domain.device import Device
 from qpuflow.domain.executable import Executable, Register
 from qpuflow.drivers.base import RemoteState
 
-VERSION = 3
+VERSION = 4
 
 
 class Message(BaseModel):

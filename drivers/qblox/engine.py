@@ -6,18 +6,24 @@ where they run; and a run can be stopped by ending its process, which nothing in
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import pickle
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from qpuflow.domain.errors import QpuflowError
 from qpuflow.domain.executable import Executable
 from qpuflow.drivers.forked import ForkedPool
 from qpuflow.drivers.qblox.config import Configuration
 from qpuflow.drivers.qblox.session import Ran, Session
 from qpuflow.drivers.qblox.settings import RackSettings
 
+SILENCE_SECONDS = 10.0
+"""A cluster takes a few to connect."""
+_log = logging.getLogger(__name__)
 _PRELOAD = ("qblox_instruments", "qiskit.qpy", "qpuflow.domain.result")
 _SCHEDULERS = {
     "quantify": "qpuflow.drivers.qblox.executors.quantify",
@@ -48,8 +54,20 @@ class Engine:
         await self._pool.run(_connect, self._made_of)
 
     async def execute(self, executables: Sequence[Executable], shots: int) -> Ran:
-        """Cancelling it ends the process; the next one stops whatever still plays."""
-        return await self._pool.run(_execute, self._made_of, tuple(executables), shots)
+        """Cancelling it ends the process, and returns when nothing plays any more."""
+        try:
+            return await self._pool.run(_execute, self._made_of, tuple(executables), shots)
+        except asyncio.CancelledError:
+            await self.silence()
+            raise
+
+    async def silence(self) -> None:
+        """Sequencers play on without the process that started them: whoever connects stops them."""
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                await self.warm()
+        except (QpuflowError, TimeoutError) as error:
+            _log.error("Whether the instruments still play is not known: %s", error)
 
     async def telemetry(self) -> dict[str, float | str | None]:
         """Temperatures of the modules in degrees Celsius; None where a module tells none."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import pytest_asyncio
 import xarray as xr
@@ -209,14 +210,21 @@ async def test_the_same_schedule_is_not_compiled_again(engine: Engine, device: D
     assert min(took[1:]) <= took[0] / 2
 
 
+def processes() -> set[int]:
+    return {one.pid for one in psutil.Process().children(recursive=True)}
+
+
 async def test_cancelling_ends_the_run_and_the_next_one_works(
     engine: Engine, device: Device
 ) -> None:
+    await engine.warm()
     long = asyncio.create_task(engine.execute([compiled(bell(), device)], 1_000_000))
     await asyncio.sleep(0.3)
+    before = processes()
     long.cancel()
     with pytest.raises(asyncio.CancelledError):
         await long
+    assert processes() - before, "another has connected already, which stops what still plays"
     ran = await engine.execute([compiled(ones(1), device)], 100)
     assert sum(counts_of(ran.datasets[0]).values()) == 100
 

@@ -123,10 +123,14 @@ class Rack:
             elif entry is None:
                 await self._accepted.wait()
 
-    def stop(self) -> None:
-        """End what runs, the sequencers with it; what waits stays in the journal.
+    @property
+    def is_playing(self) -> bool:
+        return self._running is not None and not self._running.task.done()
 
-        Nothing plays any more while what became of the last ones is encoded and written.
+    def stop(self) -> None:
+        """End what runs, and its process with it; what waits stays in the journal.
+
+        That is done first: to encode and write what became of the last ones takes time.
         """
         unwritten = [one for one in (self._ended, self._running) if one is not None]
         self._ended = self._running = None

@@ -50,7 +50,11 @@ async def serve(settings: RackSettings) -> None:
             with contextlib.suppress(asyncio.CancelledError):
                 await parts
         finally:
+            was_playing = rack.is_playing
             rack.stop()
+            if was_playing:
+                await engine.silence()
+                engine.close()
 
 
 async def _work(rack: Rack, engine: Engine) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qpuflow.domain.files import load_program
+from qpuflow.domain.files import SUFFIXES, load_program
 from qpuflow.domain.request import Program, ProgramFormat
 
 if TYPE_CHECKING:
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def as_programs(given: OneProgram | Sequence[OneProgram]) -> list[Program]:
-    """One program or several: a `Program`, a circuit, a path, or OpenQASM text."""
+    """One program or several: a `Program`, a circuit, a file's path, or OpenQASM text.
+
+    Text that ends as program files do is a path: no program's text does.
+    """
     several = [given] if isinstance(given, str) or not isinstance(given, Sequence) else given
     return [_as_program(one, index) for index, one in enumerate(several)]
 
@@ -26,7 +29,7 @@ def as_programs(given: OneProgram | Sequence[OneProgram]) -> list[Program]:
 def _as_program(given: OneProgram, index: int) -> Program:
     if isinstance(given, Program):
         return given
-    if isinstance(given, Path):
+    if isinstance(given, Path) or (isinstance(given, str) and given.endswith(SUFFIXES)):
         return load_program(given)
     if isinstance(given, str):
         return Program(name=f"program-{index}", source=given)

@@ -36,11 +36,12 @@ def test_a_circuit_gives_counts() -> None:
 
 def test_circuits_files_and_text_make_one_job_in_their_order() -> None:
     text = 'OPENQASM 3.0; include "stdgates.inc"; qubit q; bit c; x q; c = measure q;'
-    job = client.submit([bell(), EXAMPLES / "two-registers.qasm", text], qpu="aer")
+    files = EXAMPLES / "two-registers.qasm", str(EXAMPLES / "grover.qasm")
+    job = client.submit([bell(), *files, text], qpu="aer")
     results = job.results(60)
-    assert [result.name for result in results] == ["bell", "two-registers", "program-2"]
+    assert [result.name for result in results] == ["bell", "two-registers", "grover", "program-3"]
     assert [dataset.attrs["program"] for dataset in job.datasets()] == [r.name for r in results]
-    assert results[2].counts == {"1": 1024}
+    assert results[3].counts == {"1": 1024}
 
 
 def test_many_programs_are_submitted_at_once_each_as_its_own_job() -> None:
@@ -82,6 +83,8 @@ def test_what_is_wrong_is_said_before_a_job_exists() -> None:
         client.submit(bell(), qpu="ear")
     with pytest.raises(NotFound):
         client.job("no-such-job")
+    with pytest.raises(InputError, match=r"nowhere\.qasm"):
+        client.submit("nowhere.qasm", qpu="aer")
     assert len(client.jobs()) == before
 
 

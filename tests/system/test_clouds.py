@@ -1,12 +1,16 @@
-"""QPUs in clouds: from their blocks to results, by the command line, through an own worker."""
+"""QPUs in clouds: from their blocks to results, by the command line, through an own worker.
+
+The blocks are those of docs/clouds.md, with a fake cloud's settings in the place of the vendor's.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +32,8 @@ c = measure q;"""
 
 SECRET = "s3cr3t-bm90aGluZy10by1zZWU"
 NEXT_SECRET = "s3cr3t-YW5kLW5vdGhpbmctaGVyZQ"
+AWS_ID, AWS_SESSION = "AKIAS3CR3TBM90AGLUZW", "s3cr3t-c2Vzc2lvbi10b2tlbg"
+ROOT = Path(__file__).parents[2]
 
 QUICK = {
     "QPUFLOW_HEARTBEAT_SECONDS": "1",
@@ -59,20 +65,36 @@ class Sky:
         return self.program.replace("CREDENTIALS", given)
 
 
+def from_guide(kind: str, settings: Mapping[str, Any], credentials: Mapping[str, str]) -> str:
+    """The guide's program down to what is done with commands. `credentials`: written as found."""
+    guide = (ROOT / "docs/clouds.md").read_text(encoding="utf-8")
+    found = [one for one in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if kind in one]
+    program = found[0].split("# qpuflow register")[0]
+    program, times = re.subn(r"= \{.*?\}\n", f"= {settings!r}\n", program, flags=re.DOTALL)
+    assert times == 1
+    for name, value in credentials.items():
+        program, times = re.subn(rf'\b{name}="[^"]*"', f"{name}={value}", program)
+        assert times == 1, name
+    return re.sub(r'\.save\("(\w+)"\)', r'.save("\1", overwrite=True)', program)
+
+
+def last_line(qpu: str) -> str:
+    """Of the guide's program for this QPU."""
+    guide = (ROOT / "docs/clouds.md").read_text(encoding="utf-8")
+    (line,) = re.findall(rf'^print\(client\.submit\(.*qpu="{qpu}".*$', guide, re.MULTILINE)
+    return f"from qpuflow import client\n{line}"
+
+
 @contextmanager
 def ibm() -> Generator[Sky]:
     from qpuflow.drivers.fake_clouds.ibm.served import ibm_served
 
     with ibm_served() as at:
         settings = at.settings().model_dump(mode="json")
-        program = f"""
-from qpuflow.blocks import IbmCredentials, IbmQpu
-credentials = IbmCredentials(token=CREDENTIALS)
-IbmQpu(settings={settings!r}, credentials=credentials, lanes=2).save("jakarta", overwrite=True)
-"""
         cloud = at.cloud
         yield Sky(
-            *("jakarta", "ibm-qpu/jakarta", program),
+            *("fez", "ibm-qpu/fez"),
+            from_guide("IbmQpu", settings, {"token": "CREDENTIALS"}),
             *(cloud.weather, cloud.books, cloud.backlog),
             None,
             cloud.revoke,
@@ -86,18 +108,33 @@ def quantinuum() -> Generator[Sky]:
 
     with quantinuum_served() as at:
         settings = at.settings().model_dump(mode="json")
-        program = f"""
-from qpuflow.blocks import QuantinuumCredentials, QuantinuumQpu
-credentials = QuantinuumCredentials(user="ada", password=CREDENTIALS)
-QuantinuumQpu(settings={settings!r}, credentials=credentials, lanes=2).save("h1", overwrite=True)
-"""
         cloud = at.cloud
         yield Sky(
-            *("h1", "quantinuum-qpu/h1", program),
+            *("h2", "quantinuum-qpu/h2"),
+            from_guide("QuantinuumQpu", settings, {"password": "CREDENTIALS"}),
             *(cloud.weather, cloud.books, cloud.backlog),
             cloud.calendar,
             cloud.accounts.revoke,
             lambda: cloud.accounts.issued,
+        )
+
+
+@contextmanager
+def braket() -> Generator[Sky]:
+    from qpuflow.drivers.fake_clouds.braket.served import braket_served
+
+    with braket_served() as at:
+        settings = at.settings().model_dump(mode="json")
+        keys = {"secret_access_key": "CREDENTIALS", "access_key_id": f'"{AWS_ID}"'}
+        program = from_guide("BraketQpu", settings, keys).replace(
+            "BraketCredentials(a", f'BraketCredentials(session_token="{AWS_SESSION}", a'
+        )
+        yield Sky(
+            *("garnet", "braket-qpu/garnet", program),
+            *(at.cloud.weather, at.cloud.books, at.cloud.backlog),
+            None,
+            lambda _: None,
+            lambda: [AWS_ID, AWS_SESSION],
         )
 
 
@@ -144,8 +181,14 @@ class Site:
 async def site(
     request: pytest.FixtureRequest, stack: Installation, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[Site]:
-    cloud: Callable[[], Any] = request.param
-    folder = tmp_path_factory.mktemp("cloud")
+    async with opened(request.param, stack, tmp_path_factory.mktemp("cloud")) as site:
+        yield site
+
+
+@asynccontextmanager
+async def opened(
+    cloud: Callable[[], Any], stack: Installation, folder: Path
+) -> AsyncGenerator[Site]:
     with cloud() as sky:
         prefect = {"PREFECT_API_URL": stack.endpoints.prefect_api_url}
         saved = await stack.python(sky.save(SECRET), environment=prefect)
@@ -156,17 +199,32 @@ async def site(
         worker = OwnWorker(stack, command, QUICK, folder / "worker.log")
         await worker.start()
         said = "".join((saved.stdout, saved.stderr, registered.stdout, registered.stderr))
-        yield Site(stack, sky, folder, said, worker)
-        await worker.stop()
+        try:
+            yield Site(stack, sky, folder, said, worker)
+        finally:
+            await worker.stop()
+
+
+async def test_the_guides_program_ends_with_counts(site: Site) -> None:
+    await shows_counts(site)
+
+
+async def shows_counts(site: Site) -> None:
+    (site.folder / "bell.qasm").write_text(BELL)
+    ended = await site.stack.python(last_line(site.sky.qpu), cwd=site.folder, timeout_seconds=240)
+    site.said += ended.stdout + ended.stderr
+    assert ended.code == 0, ended.stderr
+    assert re.fullmatch(r"\{'(00|11)': \d+, '(00|11)': \d+\}\n", ended.stdout)
 
 
 async def test_a_job_goes_from_the_command_line_to_the_cloud_and_back(site: Site) -> None:
+    before = site.sky.books.count(Kind.EXECUTED)
     site.sky.weather.next("submit", Fault.THROTTLED, Fault.TOKEN_EXPIRED)
     report = await site.submit("--wait")
     counts = report["programs"][0]["counts"]
     assert counts.keys() == {"00", "11"}
     assert sum(counts.values()) == 100
-    assert site.sky.books.count(Kind.EXECUTED).total() == 1
+    assert (site.sky.books.count(Kind.EXECUTED) - before).total() == 1
 
 
 async def test_kill_9_while_a_job_waits_in_the_cloud_submits_nothing_again(site: Site) -> None:
@@ -333,6 +391,43 @@ async def test_no_secret_is_to_be_read_anywhere(site: Site) -> None:
     """
     secrets = [SECRET, NEXT_SECRET, *site.sky.issued()]
     assert len(secrets) > 3, "the cloud gave no tokens"
+    await is_without(site, secrets)
+
+
+async def test_no_key_of_amazons_is_to_be_read_anywhere(
+    stack: Installation, tmp_path: Path
+) -> None:
+    """From the guide's block to its last line, in bad weather; and a run that fails."""
+    async with opened(braket, stack, tmp_path) as site:
+        sky = site.sky
+        sky.weather.next("get_device", Fault.ECHOED)
+        sky.weather.next("create_quantum_task", Fault.ECHOED, Fault.TOKEN_EXPIRED)
+        sky.weather.next("get_quantum_task", Fault.ECHOED, Fault.REPLY_LOST)
+        await shows_counts(site)
+        assert sky.books.executed_twice == []
+        sky.backlog.is_open = False
+        request = {"programs": [{"name": "bell", "source": BELL}], "shots": 100}
+        run = await stack.start("run-circuits/garnet", {"request": request})
+        await site.waits(await eventually(lambda: job_of(stack, run), "it becomes no job"))
+        sky.weather.next("get_quantum_task", Fault.ECHOED)
+        for task in sky.backlog.jobs.values():
+            task.work = warm
+        sky.backlog.is_open = True
+        assert (await stack.ended(run))["state_type"] == "FAILED"
+        await is_without(site, [SECRET, *sky.issued()])
+
+
+async def job_of(stack: Installation, run_id: str) -> str | None:
+    """None until it has been admitted."""
+    query = "SELECT j.id FROM jobs j JOIN carriers c USING (batch_id) WHERE c.flow_run_id = $1"
+    return next((str(row["id"]) for row in await stack.rows(query, run_id)), None)
+
+
+def warm() -> None:
+    raise RuntimeError("The fridge is warm")
+
+
+async def is_without(site: Site, secrets: Sequence[str]) -> None:
     logs = (site.folder / "worker.log", *(site.stack.home / "logs").iterdir())
     places = {str(log): log.read_bytes() for log in logs}
     places["what commands said"] = site.said.encode()

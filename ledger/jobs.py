@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.errors import NotFound
-from qpuflow.domain.job import OPEN, Job, JobState
+from qpuflow.domain.job import OPEN, IllegalTransition, Job, JobState
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.quota import Scope
 from qpuflow.ledger import batches, carriers, events, reservations
@@ -157,13 +157,17 @@ async def retry(
     """A new attempt of a failed job, asked for by a person.
 
     It travels in its batch's carrier; where there is none any more, in the run of that id, or in
-    one to be created. Raises `QuotaExceeded` when the project has too little left by now.
+    one to be created. Raises `IllegalTransition` when the job has not failed, since the QPU may
+    have it, and `QuotaExceeded` when the project has too little left by now.
     """
     job = await find(session, principal, job_id)
     await batches.lock(session, job.batch_id)
-    await events.require_move(
-        session, principal, [job_id], JobState.QUEUED, reason=f"Retried by {principal.user}"
-    )
+    why = f"Retried by {principal.user}"
+    failed = [JobState.FAILED]
+    if not await events.move(
+        session, principal, [job_id], JobState.QUEUED, reason=why, sources=failed
+    ):
+        raise IllegalTransition(f"Job {job_id} has not failed, so there is nothing to retry")
     await next_attempt(session, [job_id])
     await session.execute(
         update(JobRow).where(JobRow.id == job_id).values(cancel_requested_at=None, carriers_lost=0)

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from qpuflow.domain.errors import Conflict
 from qpuflow.domain.job import IllegalTransition, Job, JobState
 from qpuflow.domain.principal import Principal
-from qpuflow.ledger import batches, carriers, events, jobs
+from qpuflow.ledger import batches, carriers, events, intents, jobs
 from qpuflow.ledger.database import Ledger
 from tests.ledger.entities import (
     CARRIER,
@@ -107,11 +107,17 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(index=INDEX)
     def dispatch(self, index: int) -> None:
-        if job := self._pick(index):
+        """By a caller who looks first whether that attempt was made: it is never made twice."""
+        job = self._pick(index)
+        if job and not self.wait(self._attempted(job)):
             try:
                 self.wait(hand_over(self.ledger, [job]))
             except IllegalTransition:
                 assert self.wait(job_of(self.ledger, job.id)).state is not JobState.PREPARING
+
+    async def _attempted(self, job: Job) -> bool:
+        async with self.ledger.begin() as session:
+            return bool(await intents.find(session, [job]))
 
     @rule(index=INDEX)
     def store(self, index: int) -> None:

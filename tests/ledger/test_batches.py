@@ -20,6 +20,7 @@ from tests.ledger.entities import (
     begin,
     finished,
     hand_over,
+    job_of,
     rows,
     scalar,
     store,
@@ -220,6 +221,19 @@ async def test_a_job_queued_again_after_the_batch_closed_gets_another_carrier(
     async with ledger.begin() as session:
         await carriers.finish(session, carrier_id)
     assert await scalar(ledger, UNCARRIED) == 0
+
+
+async def test_a_job_that_its_qpu_may_have_is_not_retried(ledger: Ledger) -> None:
+    from qpuflow.domain.job import IllegalTransition
+    from qpuflow.ledger import jobs
+
+    accepted = await submit(ledger, ALICE)
+    await begin(ledger, accepted.batch_id)
+    await hand_over(ledger, await take(ledger, accepted.batch_id))
+    with pytest.raises(IllegalTransition, match="has not failed"):
+        async with ledger.begin() as session:
+            await jobs.retry(session, ALICE, accepted.job_id)
+    assert (await job_of(ledger, accepted.job_id)).attempt == 1
 
 
 async def test_a_run_that_never_was_the_carrier_cannot_begin(ledger: Ledger) -> None:

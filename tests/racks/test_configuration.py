@@ -138,7 +138,7 @@ QPI_HARDWARE = """{
   "config_type": "quantify_scheduler.backends.qblox_backend.QbloxHardwareCompilationConfig",
   "version": "0.2",
   "hardware_description": {"cluster": {
-    "instrument_type": "Cluster", "ref": "internal", "ip": "192.168.0.2",
+    "instrument_type": "Cluster", "ref": "internal", "ip": "192.0.2.2",
     "modules": {"2": {"instrument_type": "QCM_RF"}, "6": {"instrument_type": "QCM"},
                 "8": {"instrument_type": "QRM_RF"}}}},
   "hardware_options": {"modulation_frequencies": {
@@ -155,7 +155,7 @@ QPI_HARDWARE = """{
 def test_both_files_of_a_lab_that_leaves_qpi_work_together() -> None:
     chip = import_device_file(Document(QUANTIFY_FILE, "quantify.device.yml"))
     both = check(yaml.safe_dump(chip.model_dump(mode="json", exclude_none=True)), QPI_HARDWARE)
-    assert both.hardware.cluster.ip == "192.168.0.2"
+    assert both.hardware.cluster.ip == "192.0.2.2"
     given = both.hardware.for_scheduler("theirs")
     assert given["config_type"] == "theirs"
     assert given["hardware_options"]["mixer_corrections"] == {"q0:mw-q0.01": {"dc_offset_i": 0.0}}

@@ -6,10 +6,10 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import exp
 from typing import Any
 
 from qpuflow.domain.errors import InputError
+from qpuflow.domain.figures import Figures
 
 
 class Compiler(StrEnum):
@@ -55,7 +55,8 @@ _HINTS: Mapping[Compiler, str] = {
 def vendor_level(asked: Compiler | None, optimization_level: int) -> int | None:
     """How hard the vendor's own compiler works afterwards; None: as the QPU's owner says.
 
-    Whoever chose another compiler wants to have its circuit run, not what is made of it.
+    Whoever chose another compiler wants to have its circuit run, not what is made of it. Where the
+    vendor compiles on its own side, as Amazon does, nobody is asked.
     """
     match asked:
         case None:
@@ -64,35 +65,6 @@ def vendor_level(asked: Compiler | None, optimization_level: int) -> int | None:
             return optimization_level
         case _:
             return 0
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """By which compiled circuits are compared; of a program with several, they are summed.
-
-    `log_fidelity` is the logarithm of the product of 1 - error of all operations; None where the
-    device does not tell the errors of some.
-    """
-
-    two_qubit_gates: int
-    depth: int
-    log_fidelity: float | None = None
-
-    @property
-    def fidelity(self) -> float | None:
-        return None if self.log_fidelity is None else exp(self.log_fidelity)
-
-    def __add__(self, other: Figures) -> Figures:
-        logs = (self.log_fidelity, other.log_fidelity)
-        known = [one for one in logs if one is not None]
-        return Figures(
-            self.two_qubit_gates + other.two_qubit_gates,
-            self.depth + other.depth,
-            sum(known) if len(known) == len(logs) else None,
-        )
-
-
-NOTHING = Figures(0, 0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

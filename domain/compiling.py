@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from qpuflow.domain.compilers import Figures
 from qpuflow.domain.delays import in_nanoseconds
 from qpuflow.domain.device import Device
 from qpuflow.domain.errors import InputError
 from qpuflow.domain.executable import Executable, Register
-from qpuflow.domain.figures import figures_of
+from qpuflow.domain.figures import Figures, figures_of
 from qpuflow.domain.limits import check_limits
 from qpuflow.domain.own_stages import only_own_stages
 from qpuflow.domain.targets import target_of

@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import log, log1p
+from dataclasses import dataclass
+from math import exp, log, log1p
 from typing import TYPE_CHECKING, Any
-
-from qpuflow.domain.compilers import Figures
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.transpiler import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """By which compiled circuits are compared; of a program with several, they are summed.
+
+    `log_fidelity` is the logarithm of the product of 1 - error of all operations; None where the
+    device does not tell the errors of some.
+    """
+
+    two_qubit_gates: int
+    depth: int
+    log_fidelity: float | None = None
+
+    @property
+    def fidelity(self) -> float | None:
+        return None if self.log_fidelity is None else exp(self.log_fidelity)
+
+    def __add__(self, other: Figures) -> Figures:
+        logs = (self.log_fidelity, other.log_fidelity)
+        known = [one for one in logs if one is not None]
+        return Figures(
+            self.two_qubit_gates + other.two_qubit_gates,
+            self.depth + other.depth,
+            sum(known) if len(known) == len(logs) else None,
+        )
+
+
+NOTHING = Figures(0, 0, 0.0)
 
 _FREE = frozenset({"barrier", "delay", "store", "global_phase"})
 _LEAST = 1e-12

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from qpuflow.domain.compilers import NOTHING, Choice, Compiler, Figures
+from qpuflow.domain.compilers import Choice, Compiler
 from qpuflow.domain.compiling import Compiled, compile_circuit
 from qpuflow.domain.device import Device
 from qpuflow.domain.executable import Register
+from qpuflow.domain.figures import NOTHING, Figures
 from qpuflow.domain.request import JobOptions, Program
 
 if TYPE_CHECKING:

@@ -77,7 +77,7 @@ async def create_run(
 
 async def _create(client: PrefectClient, carriage: Carriage, state: State[Any]) -> FlowRun:
     """As `create_flow_run_from_deployment`, which on every call has Prefect's server check again
-    that the pool's own defaults fit the pool's own schema: half of what the creation takes."""
+    that the pool's own defaults fit the pool's own schema: most of what the creation takes."""
     deployment = await _deployment(client, f"run-batch/{carriage.qpu}")
     wanted = FlowRunCreate(
         flow_id=deployment.flow_id,
@@ -98,7 +98,7 @@ async def _create(client: PrefectClient, carriage: Carriage, state: State[Any]) 
             raise
         _deployments.clear()
         raise Unavailable(
-            "Its deployment, work pool or queue was replaced just now", remedy="Try again."
+            "Its work pool or queue was replaced just now", remedy="Try again."
         ) from error
     return FlowRun.model_validate(made.json())
 

@@ -49,22 +49,23 @@ class Work:
     def executables(self) -> tuple[Executable, ...]:
         """All circuits of the job in the order of its programs."""
         options = self.job.options
-        after = vendor_level(options.compiler, options.optimization_level)
-        made = (
-            part.piece.compiled.executable(
+        return tuple(
+            Executable(
                 stored.program.name,
-                stored.program.parameters or ({},),
+                part.piece.compiled.qpy,
+                part.piece.compiled.registers,
+                tuple(stored.program.parameters or ({},)),
                 seed=options.seed,
                 method=options.method,
                 memory=options.memory,
                 measurement_level=options.measurement_level,
                 average=options.average,
                 active_reset=options.reset == "active",
+                vendor_level=vendor_level(options.compiler, options.optimization_level),
             )
             for stored, parts in zip(self.programs, self.parts, strict=True)
             for part in parts
         )
-        return tuple(replace(one, vendor_level=after) for one in made)
 
     def ended(self, state: JobState, reason: str) -> Work:
         return replace(self, end=End(state, reason))

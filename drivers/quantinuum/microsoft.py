@@ -1,8 +1,7 @@
 """Logging in to Quantinuum as a user of Microsoft's: a person types a code into a page (RFC 8628).
 
-As `pytket.extensions.quantinuum.backends.federated_login` does it by msal, which prints and reads
-by itself and ends the wait with a tuple. What Quantinuum gives for it is a refresh token, with
-which everything goes on without a person.
+`pytket.extensions.quantinuum.backends.federated_login` does the same by msal, and prints. What
+Quantinuum gives for it is a refresh token, with which everything goes on without a person.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from qpuflow.domain.compilers import (
     BY_GATES,
     Candidate,
     Compiler,
-    Figures,
     better,
     check_compiler,
     vendor_level,
@@ -23,6 +22,7 @@ from qpuflow.domain.compilers import (
 from qpuflow.domain.compiling import compile_circuit
 from qpuflow.domain.device import Device, Gate, GateSite, Limits
 from qpuflow.domain.errors import InputError
+from qpuflow.domain.figures import Figures
 
 LINE = Device(
     name="line",

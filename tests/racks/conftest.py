@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from qpuflow.domain.device import Device
 from qpuflow.drivers.qblox.config import Configuration, load_configuration
+from qpuflow.drivers.qblox.daemon.journal import Journal
 from qpuflow.drivers.qblox.devices import device_of
 from qpuflow.drivers.qblox.engine import Engine
 from qpuflow.drivers.qblox.rack_file import SHIPPED, load_rack
@@ -45,3 +48,9 @@ async def engine(
     engine = Engine(chosen, configuration, tmp_path_factory.mktemp("rack"))
     yield engine
     engine.close()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with contextlib.closing(Journal(tmp_path / "journal.sqlite", most_bytes=1000)) as journal:
+        yield journal

@@ -1,4 +1,4 @@
-"""What a rack's daemon keeps, for how long, and what it says of its device files."""
+"""What a rack's daemon does with its jobs, on full disks and when it is stopped, too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,22 @@ import pytest
 import xarray as xr
 
 from qpuflow.domain.device import Device
-from qpuflow.domain.errors import InputError, Refused
+from qpuflow.domain.errors import InputError
 from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.qblox.config import Configuration
 from qpuflow.drivers.qblox.daemon import file_history
 from qpuflow.drivers.qblox.daemon import journal as journals
 from qpuflow.drivers.qblox.daemon.addresses import addresses_of, noted
 from qpuflow.drivers.qblox.daemon.file_history import Kind
-from qpuflow.drivers.qblox.daemon.journal import FORGOTTEN_DAYS, KEPT_DAYS, Entry, Journal
+from qpuflow.drivers.qblox.daemon.journal import Entry, Journal
 from qpuflow.drivers.qblox.daemon.rack import Rack
 from qpuflow.drivers.qblox.driver import QbloxDriver
-from qpuflow.drivers.qblox.link.errors import StaleLease
 from qpuflow.drivers.qblox.link.messages import Circuit, Envelope, Execute, Health, Results
 from qpuflow.drivers.qblox.link.sockets import answer_all
 from qpuflow.drivers.qblox.session import Ran
 from qpuflow.drivers.qblox.settings import RackSettings
 from tests.racks.circuits import compiled, ones
+from tests.racks.journals import connection_of, done, kept, pages
 
 
 class QuickEngine:
@@ -67,12 +66,6 @@ class HeldEngine(QuickEngine):
         finally:
             self.stopped.set()
         raise AssertionError("nobody ends it but by cancelling")
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with contextlib.closing(Journal(tmp_path / "journal.sqlite", most_bytes=1000)) as journal:
-        yield journal
 
 
 def a_rack(
@@ -154,14 +147,21 @@ class SecondHeldEngine(QuickEngine):
         return Ran((self.dataset,), 0.5)
 
 
+def with_two_jobs(
+    settings: RackSettings, configuration: Configuration, journal: Journal
+) -> tuple[Rack, SecondHeldEngine]:
+    rack, engine = a_rack(settings, configuration, journal, SecondHeldEngine)
+    assert isinstance(engine, SecondHeldEngine)
+    for token in ("one", "two"):
+        journal.accept(token, 1, empty(token))
+    return rack, engine
+
+
 async def test_what_one_job_gave_is_written_while_the_next_one_plays(
     settings: RackSettings, configuration: Configuration, tmp_path: Path
 ) -> None:
     with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
-        rack, engine = a_rack(settings, configuration, journal, SecondHeldEngine)
-        assert isinstance(engine, SecondHeldEngine)
-        for token in ("one", "two"):
-            journal.accept(token, 1, empty(token))
+        rack, engine = with_two_jobs(settings, configuration, journal)
         assert not kept(journal, "one")
         entry = await ended(rack, journal)
         assert entry.state is RemoteState.COMPLETED
@@ -173,11 +173,8 @@ async def test_a_stop_keeps_a_result_that_was_not_written_yet_and_ends_what_play
     settings: RackSettings, configuration: Configuration, tmp_path: Path
 ) -> None:
     with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
-        rack, engine = a_rack(settings, configuration, journal, SecondHeldEngine)
-        assert isinstance(engine, SecondHeldEngine)
+        rack, engine = with_two_jobs(settings, configuration, journal)
         engine.dataset = xr.Dataset({"noise": ("x", [0.5] * 50_000)})
-        for token in ("one", "two"):
-            journal.accept(token, 1, empty(token))
         pages(journal, at_most=pages(journal) + 1)
         working = asyncio.create_task(rack.work())
         await asyncio.wait_for(engine.second_plays.wait(), 30)
@@ -317,87 +314,6 @@ def test_an_owner_without_a_name_is_told_by_number(
     assert version.who == f"uid {settings.device_file.stat().st_uid}, who owns the file"
 
 
-def connection_of(journal: Journal) -> sqlite3.Connection:
-    return getattr(journal, "_connection")  # noqa: B009
-
-
-def pages(journal: Journal, at_most: int | None = None) -> int:
-    """How many the journal's file has; it may grow to `at_most`, as on a disk that is full."""
-    connection = connection_of(journal)
-    if at_most is not None:
-        connection.execute(f"PRAGMA max_page_count = {at_most}")
-    return connection.execute("PRAGMA page_count").fetchone()[0]
-
-
-def done(journal: Journal, token: str, size: int) -> None:
-    journal.accept(token, 1, b"r" * 10)
-    journal.begin_next()
-    journal.end(token, RemoteState.COMPLETED, results=b"x" * size)
-
-
-def kept(journal: Journal, token: str) -> bool:
-    entry = journal.find(token)
-    assert entry is not None
-    return entry.results is not None
-
-
-def test_confirmed_results_make_room_and_others_never_do(journal: Journal) -> None:
-    for token in ("one", "two", "three"):
-        done(journal, token, 325)
-    journal.confirm(["two"])
-    done(journal, "four", 300)
-    assert [kept(journal, token) for token in ("one", "two", "three", "four")] == [1, 0, 1, 1]
-    with pytest.raises(Refused, match="no ledger has confirmed") as caught:
-        journal.accept("five", 1, b"r" * 100)
-    assert "keep_gigabytes" in (caught.value.remedy or "")
-    assert journal.accept("four", 1, b"").state is RemoteState.COMPLETED, "known already"
-    journal.confirm(["one"])
-    assert journal.accept("five", 1, b"r" * 100).state is RemoteState.QUEUED
-
-
-def test_what_a_journal_keeps_is_known_after_a_restart(journal: Journal, tmp_path: Path) -> None:
-    done(journal, "one", 980)
-    again = Journal(tmp_path / "journal.sqlite", most_bytes=1000)
-    with contextlib.closing(again), pytest.raises(Refused, match="no ledger has confirmed"):
-        again.accept("two", 1, b"r" * 100)
-
-
-def test_old_jobs_are_forgotten_and_leases_are_not(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    journal.accept("leased", 9, b"r")
-    journal.begin_next()
-    journal.end("leased", RemoteState.FAILED)
-    for token in ("old", "new"):
-        journal.accept(token, 9, b"r")
-        journal.begin_next()
-        journal.end(token, RemoteState.FAILED)
-    journal.close_token("never came")
-    journal.confirm(["leased", "old", "new"])
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + (KEPT_DAYS + 1) * 86400)
-    journal.confirm([])
-    monkeypatch.setattr(time, "time", lambda: now + (FORGOTTEN_DAYS + 1) * 86400)
-    journal.confirm([])
-    assert journal.find("new") is not None, "numbers go on behind the newest"
-    with pytest.raises(StaleLease, match="has obeyed lease 9"):
-        journal.accept("late", 8, b"r")
-    assert journal.accept("never came", 9, b"r").number == 4, "a closed token is forgotten, too"
-
-
-def test_forgetting_reads_no_more_than_it_forgets(journal: Journal) -> None:
-    seen: list[str] = []
-    connection = connection_of(journal)
-    connection.set_trace_callback(seen.append)
-    journal.confirm([])
-    connection.set_trace_callback(None)
-    deletes = [one for one in seen if one.startswith("DELETE")]
-    assert len(deletes) == 2
-    for statement in deletes:
-        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
-        assert not any(step.startswith("SCAN") for step in plan), plan
-
-
 async def test_more_unconfirmed_results_than_a_page_are_all_told(
     settings: RackSettings,
     configuration: Configuration,
@@ -427,29 +343,6 @@ async def test_more_unconfirmed_results_than_a_page_are_all_told(
             await serving
 
 
-def test_each_device_file_that_came_into_force_has_a_number_a_time_and_a_name(
-    configuration: Configuration, tmp_path: Path
-) -> None:
-    chip = configuration.device
-    other = Configuration(chip.model_copy(update={"description": "x"}), configuration.hardware)
-    with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
-        for one, who in ((configuration, "a"), (configuration, "b"), (other, "c")):
-            journal.note_device_file(one, who)
-        journal.note_device_file(configuration, "d")
-        known = connection_of(journal)
-        found = file_history.versions(known, Kind.DEVICE)
-        assert [(one.number, one.who) for one in found] == [(1, "a"), (2, "c"), (3, "d")]
-        assert found[0].hash == found[2].hash == configuration.device_hash
-        assert abs(found[0].since.timestamp() - time.time()) < 60
-        assert '"description":"x"' in (file_history.content_of(known, Kind.DEVICE, 2) or "")
-        assert file_history.content_of(known, Kind.DEVICE, 9) is None
-        assert not file_history.versions(known, Kind.HARDWARE)
-        journal.note_hardware_file(configuration, "e")
-        (cables,) = file_history.versions(known, Kind.HARDWARE)
-        assert (cables.number, cables.who, cables.hash) == (1, "e", configuration.hardware_hash)
-        assert "connectivity" in (file_history.content_of(known, Kind.HARDWARE, 1) or "")
-
-
 def test_where_a_daemon_listens_is_known_while_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -458,18 +351,3 @@ def test_where_a_daemon_listens_is_known_while_it_runs(
     with noted(tmp_path, ["ipc://here.sock", "tls+tcp://127.0.0.1:7"]):
         assert addresses_of(tmp_path) == (f"ipc://{tmp_path}/here.sock", "tls+tcp://127.0.0.1:7")
     assert addresses_of(tmp_path) == ()
-
-
-def test_device_files_of_an_older_journal_are_brought_along(tmp_path: Path) -> None:
-    file = tmp_path / "journal.sqlite"
-    with contextlib.closing(sqlite3.connect(file)) as old, old:
-        old.execute("CREATE TABLE device_files (hash TEXT PRIMARY KEY, content TEXT, since REAL)")
-        old.execute("CREATE TABLE closed (token TEXT PRIMARY KEY)")
-        old.execute("INSERT INTO device_files VALUES ('abc', '{}', 1.0)")
-        old.execute("INSERT INTO closed VALUES ('gone')")
-    for _ in range(2):
-        with contextlib.closing(Journal(file)) as journal:
-            (version,) = file_history.versions(connection_of(journal), Kind.DEVICE)
-            assert (version.hash, version.who) == ("abc", "not recorded")
-            with pytest.raises(Refused, match="before it came"):
-                journal.accept("gone", 1, b"r")

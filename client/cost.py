@@ -15,13 +15,12 @@ from uuid import UUID
 
 from qpuflow.client.blocking import call
 from qpuflow.client.costs import Amount
-from qpuflow.domain.cost import Approval, CostLimit, Rate
-from qpuflow.domain.quota import RequestState
+from qpuflow.domain.cost import Approval, ApprovalState, CostLimit, Rate
 
 
-def approvals(state: RequestState | str | None = None, *, limit: int = 50) -> list[Approval]:
+def approvals(state: ApprovalState | str | None = None, *, limit: int = 50) -> list[Approval]:
     """About what operators are asked, and were: the newest of your projects."""
-    wanted = None if state is None else RequestState(state)
+    wanted = None if state is None else ApprovalState(state)
     return call(lambda connection: connection.costs.approvals(wanted, limit=limit))
 
 

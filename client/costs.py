@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from uuid import UUID
 
-from qpuflow.domain.cost import CREDITS, Approval, CostLimit, Rate
+from qpuflow.domain.cost import CREDITS, Approval, ApprovalState, CostLimit, Rate
 from qpuflow.domain.principal import Principal
-from qpuflow.domain.quota import RequestState, amount_of
+from qpuflow.domain.quota import amount_of
 from qpuflow.ledger import costs
 from qpuflow.ledger.database import Ledger
 
@@ -22,7 +22,7 @@ class Costs:
         self._ledger, self._principal = ledger, principal
 
     async def approvals(
-        self, state: RequestState | None = None, *, limit: int = 50
+        self, state: ApprovalState | None = None, *, limit: int = 50
     ) -> list[Approval]:
         """About what operators are asked, and were: the newest of your projects."""
         async with self._ledger.begin() as session:

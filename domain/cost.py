@@ -15,7 +15,7 @@ from uuid import UUID
 
 from qpuflow.domain.errors import InputError
 from qpuflow.domain.estimate import Estimate
-from qpuflow.domain.quota import QPU_SECONDS, RequestState, exact, measure
+from qpuflow.domain.quota import QPU_SECONDS, exact, measure
 
 CREDITS = "credits"
 """The unit that belongs to no vendor."""
@@ -48,6 +48,14 @@ class CostLimit:
     qpu: str | None = None
 
 
+class ApprovalState(StrEnum):
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    """The job ended before anybody answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Approval:
     """An operator is asked whether a job may cost so much, and what they answered."""
@@ -60,7 +68,7 @@ class Approval:
     unit: str
     why: str
     asked_at: datetime
-    state: RequestState
+    state: ApprovalState
     approved: Decimal | None
     """The job may cost so much. Never less than what was asked for."""
     decided_by: str | None
@@ -95,6 +103,8 @@ class CostRules:
     limits: Sequence[CostLimit] = ()
     budgets: frozenset[str] = frozenset()
     """Units in which the project has a budget."""
+    own: CostLimit | None = None
+    """What the job's user gave it as the most that it may cost."""
 
 
 class Verdict(StrEnum):
@@ -133,10 +143,8 @@ def decide_cost(
     amounts = {QPU_SECONDS: exact(estimate.seconds), **price.by_unit}
     if price.credits is None and (why := _needs_credits(rules, price.unit)):
         return price, Decision(Verdict.REFUSE, why)
-    for limit in rules.limits:
-        amount = amounts.get(limit.unit, Decimal(0))
-        if limit.refuse_above is not None and amount > limit.refuse_above:
-            return price, Decision(Verdict.REFUSE, _above(amount, limit.refuse_above, limit.unit))
+    if why := _refused(amounts, rules):
+        return price, Decision(Verdict.REFUSE, why)
     if _is_approved(amounts, price, approval):
         return price, GO
     for limit in rules.limits:
@@ -145,6 +153,17 @@ def decide_cost(
             asks = _above(amount, limit.ask_above, limit.unit)
             return price, Decision(Verdict.ASK, f"{asks} without an operator's approval")
     return price, GO
+
+
+def _refused(amounts: Mapping[str, Decimal], rules: CostRules) -> str | None:
+    if rules.own is not None and rules.own.unit not in amounts:
+        units = ", ".join(sorted(amounts))
+        return f"Its max_cost is in {rules.own.unit}, and this QPU counts in {units}"
+    for limit in (*rules.limits, *filter(None, [rules.own])):
+        amount = amounts.get(limit.unit, Decimal(0))
+        if limit.refuse_above is not None and amount > limit.refuse_above:
+            return _above(amount, limit.refuse_above, limit.unit)
+    return None
 
 
 def asked_amount(estimate: Estimate, price: Price) -> Decimal:
@@ -159,7 +178,8 @@ def _is_approved(amounts: Mapping[str, Decimal], price: Price, approval: Approva
 
 
 def _needs_credits(rules: CostRules, unit: str) -> str | None:
-    limited = {limit.unit for limit in rules.limits} | rules.budgets
+    limits = (*rules.limits, *filter(None, [rules.own]))
+    limited = {limit.unit for limit in limits} | rules.budgets
     if CREDITS not in limited:
         return None
     return (

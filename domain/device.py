@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from qpuflow.domain.branches import Branching
 from qpuflow.domain.compilers import Compiler
-from qpuflow.domain.request import digest
+from qpuflow.domain.digest import digest
 
 
 class DeviceStatus(StrEnum):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qpuflow.domain.device import Pace
-from qpuflow.domain.request import JobRequest
 
 if TYPE_CHECKING:
     from qpuflow.domain.parsing import ParsedProgram
+    from qpuflow.domain.request import JobRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ class Executable:
     active_reset: bool = False
     vendor_level: int | None = None
     """0 to 3: how hard the vendor's own compiler works, which comes after. None: as it is set."""
+    max_cost: str | None = None
+    """The most that the whole job may cost, as its user gave it."""
 
     @property
     def num_clbits(self) -> int:

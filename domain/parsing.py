@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from qpuflow.domain.digest import digest
 from qpuflow.domain.executable import Register
 from qpuflow.domain.openqasm import load_openqasm2, load_openqasm3
 from qpuflow.domain.qpy_loading import load_qpy
-from qpuflow.domain.request import Program, ProgramFormat, digest
+from qpuflow.domain.request import Program, ProgramFormat
 from qpuflow.domain.source import ProgramError, Source, detect_format, read_source
 
 if TYPE_CHECKING:

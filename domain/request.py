@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from qpuflow.domain.compilers import Compiler
+from qpuflow.domain.digest import digest
+from qpuflow.domain.max_cost import plain_cost
 
 MAX_SOURCE_BYTES = 4_000_000
 MAX_PROGRAMS = 500
@@ -138,6 +138,10 @@ class JobOptions(_Value):
         default=False,
         description="Also undo misread bits, by what the QPU's last calibration found.",
     )
+    max_cost: Annotated[str, AfterValidator(plain_cost)] | None = Field(
+        default=None,
+        description="Fail rather than cost more: 20 HQC, 1.50 USD, 5 credits; of QPU time 2m30s.",
+    )
 
 
 class JobRequest(_Value):
@@ -176,9 +180,3 @@ class JobRequest(_Value):
         """SHA-256 of all that decides the outcome: not the key, nor who asks."""
         content = self.model_dump(mode="json", include={"programs", "shots", "options"})
         return digest({"qpu": qpu, **content})
-
-
-def digest(value: Any) -> str:
-    """SHA-256 hex of a JSON value in canonical form."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()

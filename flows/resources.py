@@ -16,8 +16,8 @@ from uuid import UUID
 from prefect.client.schemas.objects import State
 
 from qpuflow.domain.compiling import MODULES
+from qpuflow.domain.digest import digest
 from qpuflow.domain.freshness import BELIEVED_SECONDS
-from qpuflow.domain.request import digest
 from qpuflow.domain.settings import Settings
 from qpuflow.domain.steps import QpuRules
 from qpuflow.drivers import tket

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.cost import (
     Approval,
+    ApprovalState,
     CostLimit,
     CostRules,
     Decision,
@@ -27,7 +28,8 @@ from qpuflow.domain.cost import (
     price_of,
 )
 from qpuflow.domain.estimate import Estimate
-from qpuflow.domain.quota import QPU_SECONDS, RequestState, Scope
+from qpuflow.domain.job import JobState
+from qpuflow.domain.quota import QPU_SECONDS, Scope
 from qpuflow.ledger import reservations
 from qpuflow.ledger.schema import ApprovalRow, JobRow
 
@@ -60,15 +62,22 @@ async def rules(session: AsyncSession, scope: Scope) -> CostRules:
 
 
 async def judge(
-    session: AsyncSession, scope: Scope, given: CostRules, estimates: Mapping[UUID, Estimate]
+    session: AsyncSession,
+    scope: Scope,
+    given: CostRules,
+    estimates: Mapping[UUID, Estimate],
+    own: Mapping[UUID, CostLimit],
 ) -> dict[UUID, Decision]:
     """Note what the PREPARING jobs would cost, reserve it of budgets, and ask operators.
 
-    Returns what was decided about each that may not be handed over now.
+    `own`: limits that jobs brought with them. Returns what was decided about each that may not be
+    handed over now.
     """
     approved = await _approvals(session, estimates) if given.limits else {}
     judged = {
-        job_id: decide_cost(estimates[job_id], given, approved.get(job_id))
+        job_id: decide_cost(
+            estimates[job_id], replace(given, own=own.get(job_id)), approved.get(job_id)
+        )
         for job_id in sorted(estimates)
     }
     prices = {job_id: price for job_id, (price, _) in judged.items()}
@@ -108,7 +117,7 @@ async def _ask(session: AsyncSession, asked: Mapping[UUID, tuple[Estimate, Price
             set_={
                 **new,
                 **unanswered,
-                "state": RequestState.PENDING.value,
+                "state": ApprovalState.PENDING.value,
                 "asked_at": func.now(),
             },
         )
@@ -145,7 +154,7 @@ async def _approvals(session: AsyncSession, job_ids: Collection[UUID]) -> dict[U
     rows = await session.execute(
         select(ApprovalRow, JobRow)
         .join(JobRow, JobRow.id == ApprovalRow.job_id)
-        .where(ApprovalRow.job_id.in_(job_ids), ApprovalRow.state == RequestState.APPROVED.value)
+        .where(ApprovalRow.job_id.in_(job_ids), ApprovalRow.state == ApprovalState.APPROVED.value)
     )
     return {row.job_id: approval_of(row, job) for row, job in rows.tuples()}
 
@@ -158,10 +167,13 @@ def approval_of(row: ApprovalRow, job: JobRow) -> Approval:
             *("decided_by", "decided_at", "answer"),
         )
     }
+    state = ApprovalState(row.state)
+    if state is ApprovalState.PENDING and JobState(job.state).is_final:
+        state = ApprovalState.WITHDRAWN
     return Approval(
         **known,
         project=job.project,
         user=job.user,
         qpu=job.qpu,
-        state=RequestState(row.state),
+        state=state,
     )

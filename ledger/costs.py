@@ -10,14 +10,16 @@ from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.cost import Approval, CostLimit, Rate, check_limit, check_unit
+from qpuflow.domain.cost import Approval, ApprovalState, CostLimit, Rate, check_limit, check_unit
 from qpuflow.domain.errors import Conflict, InputError, NotFound
-from qpuflow.domain.job import JobState
+from qpuflow.domain.job import FINAL, JobState
 from qpuflow.domain.principal import Principal
-from qpuflow.domain.quota import RequestState, measure
+from qpuflow.domain.quota import measure
 from qpuflow.ledger import accounts, batches, carriers, events, jobs, qpus
 from qpuflow.ledger.cost_guard import approval_of
 from qpuflow.ledger.schema import ApprovalRow, CostLimitRow, JobRow, Member, RateRow
+
+_UNANSWERED = ApprovalRow.state == ApprovalState.PENDING.value
 
 
 async def rates(session: AsyncSession) -> list[Rate]:
@@ -93,16 +95,20 @@ async def approvals(
     session: AsyncSession,
     principal: Principal,
     *,
-    state: RequestState | None = None,
+    state: ApprovalState | None = None,
     limit: int = 50,
 ) -> list[Approval]:
     """The newest of the principal's projects, of all for an operator."""
     query = _visible(principal).order_by(ApprovalRow.asked_at.desc()).limit(limit)
-    if state is not None:
-        query = query.where(ApprovalRow.state == state.value)
-    if state is RequestState.PENDING:
-        # Of a job that has ended otherwise nobody is asked any more.
-        query = query.where(JobRow.state == JobState.UNAPPROVED.value)
+    match state:
+        case None:
+            pass
+        case ApprovalState.PENDING:
+            query = query.where(_UNANSWERED, JobRow.state == JobState.UNAPPROVED.value)
+        case ApprovalState.WITHDRAWN:
+            query = query.where(_UNANSWERED, JobRow.state.in_(FINAL))
+        case _:
+            query = query.where(ApprovalRow.state == state.value)
     return [approval_of(*row) for row in (await session.execute(query)).tuples()]
 
 
@@ -137,7 +143,7 @@ async def approve(
         )
     said = f": {answer}" if answer else ""
     reason = f"{measure(approved, row.unit)} approved by {principal.user}{said}"
-    await _answer(session, principal, job_id, RequestState.APPROVED, answer, approved)
+    await _answer(session, principal, job_id, ApprovalState.APPROVED, answer, approved)
     await events.require_move(session, principal, [job_id], JobState.QUEUED, reason=reason)
     await carriers.replace(session, (await session.get_one(JobRow, job_id)).batch_id)
     return await _found(session, principal, job_id)
@@ -152,7 +158,7 @@ async def reject(
         raise InputError("A rejection needs a reason", remedy="The applicant will read it.")
     row = await _unanswered(session, principal, job_id)
     reason = f"{measure(row.amount, row.unit)} not approved by {principal.user}: {answer}"
-    await _answer(session, principal, job_id, RequestState.REJECTED, answer)
+    await _answer(session, principal, job_id, ApprovalState.REJECTED, answer)
     await events.require_move(session, principal, [job_id], JobState.FAILED, reason=reason)
     return await _found(session, principal, job_id)
 
@@ -175,7 +181,7 @@ async def _answer(
     session: AsyncSession,
     principal: Principal,
     job_id: UUID,
-    state: RequestState,
+    state: ApprovalState,
     answer: str | None,
     approved: Decimal | None = None,
 ) -> None:

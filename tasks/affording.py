@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
-from qpuflow.domain.cost import CostRules, Decision, Verdict
+from qpuflow.domain.cost import CostLimit, CostRules, Decision, Verdict
 from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.job import JobState
+from qpuflow.domain.max_cost import limit_of
 from qpuflow.domain.quota import Scope
 from qpuflow.ledger import carriers, cost_guard, reservations
 from qpuflow.tasks.work import Carrying, Chunk
@@ -37,8 +38,9 @@ async def affordable(chunk: Chunk, estimates: Mapping[UUID, Estimate | Exception
         decided: dict[UUID, Decision] = {}
         if carrying.qpu.device.outside_effects:
             rules = await cost_guard.rules(session, scope)
-            decided |= _without_price(carrying, estimates, rules)
-            decided |= await cost_guard.judge(session, scope, rules, known)
+            own = _own_limits(chunk)
+            decided |= _without_price(carrying, estimates, rules, own)
+            decided |= await cost_guard.judge(session, scope, rules, known, own)
         refused = await reservations.adjust(session, scope, longer)
     decided |= {job: Decision(Verdict.REFUSE, str(error)) for job, error in refused.items()}
     return chunk.updated(
@@ -48,12 +50,22 @@ async def affordable(chunk: Chunk, estimates: Mapping[UUID, Estimate | Exception
     )
 
 
+def _own_limits(chunk: Chunk) -> dict[UUID, CostLimit]:
+    given = {work.job.id: work.job.options.max_cost for work in chunk.active}
+    return {job: limit_of(most) for job, most in given.items() if most is not None}
+
+
 def _without_price(
-    carrying: Carrying, estimates: Mapping[UUID, Estimate | Exception], rules: CostRules
+    carrying: Carrying,
+    estimates: Mapping[UUID, Estimate | Exception],
+    rules: CostRules,
+    own: Collection[UUID],
 ) -> dict[UUID, Decision]:
-    failures = {job: one for job, one in estimates.items() if isinstance(one, Exception)}
-    if not (rules.limits or rules.budgets):
-        return {}
+    failures = {
+        job: one
+        for job, one in estimates.items()
+        if isinstance(one, Exception) and (rules.limits or rules.budgets or job in own)
+    }
     for error in failures.values():
         if isinstance(error, Unavailable):
             raise Unavailable(

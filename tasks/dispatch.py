@@ -10,9 +10,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from qpuflow.domain.digest import digest
 from qpuflow.domain.errors import InputError, PartlyAccepted, Refused, Unavailable
 from qpuflow.domain.job import JobState
-from qpuflow.domain.request import digest
 from qpuflow.drivers.base import FencedDriver, Ticket
 from qpuflow.ledger import arbiter, carriers, clearance, events, intents
 from qpuflow.ledger.clearance import Clearance

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qpuflow.domain.compilers import Compiler
+from qpuflow.domain.digest import digest
 from qpuflow.domain.errors import InputError, OperatorNeeded
 from qpuflow.domain.job import JobState
 from qpuflow.domain.pieces import Piece
-from qpuflow.domain.request import Program, digest
+from qpuflow.domain.request import Program
 from qpuflow.ledger import programs
 from qpuflow.ledger.payload_store import Stored
 from qpuflow.ledger.programs import CacheKey, StoredPiece, StoredProgram

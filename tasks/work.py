@@ -62,6 +62,7 @@ class Work:
                 average=options.average,
                 active_reset=options.reset == "active",
                 vendor_level=vendor_level(options.compiler, options.optimization_level),
+                max_cost=options.max_cost,
             )
             for stored, parts in zip(self.programs, self.parts, strict=True)
             for part in parts

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qpuflow.deployments.cli.context import Json, State, console, print_json
-from qpuflow.domain.quota import RequestState, measure, shown
+from qpuflow.domain.cost import ApprovalState
+from qpuflow.domain.quota import measure, shown
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -39,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
 
 def approvals(
     context: typer.Context,
-    state: Annotated[RequestState | None, typer.Option(help="Only those.")] = None,
+    state: Annotated[ApprovalState | None, typer.Option(help="Only those.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
     json: Json = False,
 ) -> None:

@@ -60,6 +60,9 @@ def submit(
     mitigate_readout: Annotated[
         bool, typer.Option("--mitigate-readout", help="Also undo misread bits, as calibrated.")
     ] = False,
+    max_cost: Annotated[
+        str | None, typer.Option(help="Fail rather than cost more: 20 HQC, 1.50 USD, 2m30s.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the results.")] = False,
     timeout: Timeout = None,
     json: Json = False,
@@ -83,6 +86,7 @@ def submit(
             "average": average,
             "reset": reset,
             "mitigate_readout": mitigate_readout,
+            "max_cost": max_cost,
         },
     )
     state = context.ensure_object(State)

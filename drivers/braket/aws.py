@@ -14,9 +14,9 @@ from typing import Any
 import stamina
 
 from qpuflow.domain.errors import NotFound, Refused, Unavailable
+from qpuflow.drivers.braket.bounded import bound
 from qpuflow.drivers.braket.errors import classified
 from qpuflow.drivers.braket.settings import BraketSettings
-from qpuflow.drivers.http import MOST_BYTES
 from qpuflow.drivers.veil import Veil
 from qpuflow.drivers.waiting import RateLimit
 
@@ -111,7 +111,10 @@ class Aws:
             client = self._clients[service]
             self._veil_found()
             answer = getattr(client, operation)(**arguments)
-            return _whole(answer, self._name)
+            if "Body" in answer:
+                with closing(answer["Body"]) as body:  # itself a context of a raw stream
+                    answer["Body"] = body.read()
+            return answer
 
         try:
             return await asyncio.to_thread(call)
@@ -139,10 +142,13 @@ class Aws:
         self._credentials = session.get_credentials()
         once = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30)
         url = self._settings.endpoint_url
-        return {
+        clients = {
             service: session.client(service, config=once, endpoint_url=url)
             for service in ("braket", "s3")
         }
+        for client in clients.values():
+            bound(client)
+        return clients
 
     def _session(self) -> Any:
         """Keys, else a profile, else what boto3 finds (environment, role of the machine)."""
@@ -156,16 +162,6 @@ class Aws:
             profile_name=secrets.get("profile"),
             region_name=self._settings.device_region,
         )
-
-
-def _whole(answer: dict[str, Any], where: str) -> dict[str, Any]:
-    """With the content of a file, which has the length that it announces."""
-    if "Body" in answer:
-        with closing(answer["Body"]) as body:  # itself a context of a raw stream
-            if answer["ContentLength"] > MOST_BYTES:
-                raise Unavailable(f"A file of {answer['ContentLength']} bytes", where=where)
-            answer["Body"] = body.read()
-    return answer
 
 
 def _pause(error: Exception) -> bool | float:

@@ -104,8 +104,10 @@ def _endless(request: Request, response: Response) -> Response:
 
     async def content() -> AsyncIterator[bytes]:
         yield bytes(response.body)
-        while not await request.is_disconnected():
-            yield b" " * 2**20
+        left = ENDLESS_BYTES - len(response.body)
+        while left > 0 and not await request.is_disconnected():
+            yield b" " * min(left, 2**20)
+            left -= 2**20
 
     headers = {**response.headers, "content-length": str(ENDLESS_BYTES)}
     return StreamingResponse(content(), response.status_code, headers)

@@ -15,6 +15,8 @@ from qpuflow.domain.errors import InputError, Unavailable
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.executable import Executable
 from qpuflow.domain.limits import check_limits
+from qpuflow.domain.max_cost import most_in
+from qpuflow.domain.quota import QPU_SECONDS
 from qpuflow.domain.vendor_calendar import VendorCalendar
 from qpuflow.drivers.base import Outcome, RemoteState, RemoteStatus, Ticket, Usage
 from qpuflow.drivers.forked import ForkedPool
@@ -78,7 +80,11 @@ class CloudIbmDriver:
     async def submit(self, executables: Sequence[Executable], shots: int, token: str) -> Ticket:
         await self._check(executables, shots)
         params = await self._pool.run(encoded, tuple(executables), shots)
-        return Ticket(await self._runtime.submit(params, token), token)
+        return Ticket(await self._runtime.submit(params, token, self._most(executables)), token)
+
+    def _most(self, executables: Sequence[Executable]) -> float | None:
+        """Seconds that the job may take."""
+        return most_in(QPU_SECONDS, executables[0].max_cost, self._settings.max_execution_seconds)
 
     async def _check(self, executables: Sequence[Executable], shots: int) -> None:
         facts = await self._known()
@@ -90,10 +96,10 @@ class CloudIbmDriver:
                 where=self._name,
                 remedy="Split the job.",
             )
-        seconds, most = facts.estimate_seconds(executions), self._settings.max_execution_seconds
+        seconds, most = facts.estimate_seconds(executions), self._most(executables)
         if most is not None and seconds > most:
             raise InputError(
-                f"The job would take about {seconds:.0f} s of QPU time, more than the {most} "
+                f"The job would take about {seconds:.0f} s of QPU time, more than the {most:g} "
                 "allowed",
                 where=self._name,
                 remedy="Ask for fewer shots or points, or let the QPU's owner raise the limit.",

@@ -59,11 +59,11 @@ class Runtime:
         # IBM does not publish a limit for questions; peers stay below this.
         self._questions = RateLimit(per_second=20, burst=40)
 
-    async def submit(self, params: str, tag: str) -> str:
+    async def submit(self, params: str, tag: str, most_seconds: float | None) -> str:
         """The job's id. Called once: what became of it after an error is for `find` to say."""
         await self._submissions.turn()
-        limit = self._settings.max_execution_seconds
-        more = f', "cost": {limit}' if limit else ""
+        # IBM counts in whole seconds.
+        more = f', "cost": {max(1, int(most_seconds))}' if most_seconds else ""
         if self._settings.session_id is not None:
             more += f', "session_id": {json.dumps(self._settings.session_id)}'
         body = (

@@ -25,6 +25,7 @@ from qpuflow.domain.errors import (
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.executable import Executable
 from qpuflow.domain.limits import check_limits
+from qpuflow.domain.max_cost import most_in
 from qpuflow.domain.vendor_calendar import AHEAD, VendorCalendar
 from qpuflow.drivers import http
 from qpuflow.drivers.base import Outcome, RemoteStatus, Ticket, Usage
@@ -123,13 +124,17 @@ class CloudQuantinuumDriver:
         return await self._pool.run(written, tuple(executables), level)
 
     def _check_cost(self, programs: Sequence[Written], shots: int) -> None:
-        most, costs = self._settings.max_cost_hqc, _cost(programs, shots)
+        most, costs = self._most(programs), _cost(programs, shots)
         if most is not None and costs > most:
             raise InputError(
                 f"The job would cost about {costs:.2f} HQC, more than the {most:g} allowed",
                 where=self._name,
                 remedy="Ask for fewer shots or programs, or let the QPU's owner raise the limit.",
             )
+
+    def _most(self, programs: Sequence[Written]) -> float | None:
+        """HQC that the job may cost."""
+        return most_in(UNIT, programs[0].max_cost, self._settings.max_cost_hqc)
 
     async def _add(
         self,
@@ -181,10 +186,11 @@ class CloudQuantinuumDriver:
         }
         if settings.group is not None:
             body["group"] = settings.group
-        if settings.max_cost_hqc is not None:
-            body["max-cost"] = settings.max_cost_hqc
+        most = self._most(programs)
+        if most is not None:
+            body["max-cost"] = most
             if settings.batches and len(programs) > 1:
-                body["batch-exec"] = first or settings.max_cost_hqc
+                body["batch-exec"] = first or most
                 if index == len(programs) - 1:
                     body["batch-end"] = True
         return body

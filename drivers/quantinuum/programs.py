@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,8 @@ class Written:
 
     source: str
     operations: Operations
+    max_cost: str | None = None
+    """The most that the whole job may cost, as its user gave it."""
 
 
 def written(executables: Sequence[Executable], level: int) -> list[Written]:
@@ -43,7 +45,10 @@ def written(executables: Sequence[Executable], level: int) -> list[Written]:
     `level` is that of pytket's passes for the machine where an executable has none of its own.
     """
     return [
-        _written(circuit, level if one.vendor_level is None else one.vendor_level)
+        replace(
+            _written(circuit, level if one.vendor_level is None else one.vendor_level),
+            max_cost=one.max_cost,
+        )
         for one in executables
         for circuit in circuits_of(one)
     ]

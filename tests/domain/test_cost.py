@@ -7,9 +7,11 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
+from pydantic import ValidationError
 
 from qpuflow.domain.cost import (
     Approval,
+    ApprovalState,
     CostLimit,
     CostRules,
     Verdict,
@@ -19,7 +21,8 @@ from qpuflow.domain.cost import (
 )
 from qpuflow.domain.errors import InputError
 from qpuflow.domain.estimate import Estimate
-from qpuflow.domain.quota import RequestState
+from qpuflow.domain.max_cost import limit_of, most_in
+from qpuflow.domain.request import JobOptions
 
 TEN_HQC = Estimate(3.0, 10.0, "HQC")
 MINUTE = Estimate(60.0)
@@ -31,15 +34,17 @@ def limit(unit: str, ask: int | None = None, refuse: int | None = None) -> CostL
     return CostLimit(unit, ask_above, refuse_above)
 
 
-def rules(*limits: CostLimit, budgets: tuple[str, ...] = (), **rates: str) -> CostRules:
+def rules(
+    *limits: CostLimit, budgets: tuple[str, ...] = (), own: str | None = None, **rates: str
+) -> CostRules:
     named = {unit.replace("_", "-"): Decimal(rate) for unit, rate in rates.items()}
-    return CostRules(named, limits, frozenset(budgets))
+    return CostRules(named, limits, frozenset(budgets), None if own is None else limit_of(own))
 
 
 def approval(amount: int, unit: str = "HQC") -> Approval:
     cost = Decimal(amount)
     return Approval(
-        uuid4(), "lab", "alice", "h2", cost, unit, "", NOW, RequestState.APPROVED, cost, "olga",
+        uuid4(), "lab", "alice", "h2", cost, unit, "", NOW, ApprovalState.APPROVED, cost, "olga",
         NOW, None,
     )  # fmt: skip
 
@@ -93,6 +98,63 @@ def test_time_without_a_rate_is_free_and_with_one_it_counts() -> None:
     assert verdict(MINUTE, rules(given)) is Verdict.GO
     assert verdict(MINUTE, rules(given, qpu_seconds="1.6")) is Verdict.ASK
     assert verdict(MINUTE, rules(limit("qpu-seconds", None, 59))) is Verdict.REFUSE
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        ("10 HQC", Verdict.GO),
+        ("9.99 hqc", Verdict.REFUSE),
+        ("3 qpu-seconds", Verdict.GO),
+        ("2.5s", Verdict.REFUSE),
+        ("30 credits", Verdict.REFUSE),
+        ("100 USD", Verdict.REFUSE),
+    ],
+)
+def test_the_most_that_a_job_may_cost_by_its_user(most: str, expected: Verdict) -> None:
+    assert verdict(TEN_HQC, rules(own=most, HQC="4")) is expected
+
+
+def test_a_job_that_may_not_cost_so_much_is_told_why() -> None:
+    for given, why in {
+        "5 HQC": "about 10 HQC, more than the 5 HQC allowed",
+        "5 USD": "Its max_cost is in USD, and this QPU counts in HQC, qpu-seconds",
+        "5 credits": "qpuflow cost rate HQC",
+    }.items():
+        assert why in decide_cost(TEN_HQC, rules(own=given))[1].reason
+
+
+def test_no_approval_is_above_what_the_user_gave() -> None:
+    given = rules(limit("HQC", 1), own="5 HQC")
+    assert verdict(TEN_HQC, given, approval(10)) is Verdict.REFUSE
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("20 hqc", "20 HQC"),
+        ("1,250.50 usd", "1250.50 USD"),
+        (" 2m30s ", "150 qpu-seconds"),
+        ("90", "90 qpu-seconds"),
+    ],
+)
+def test_a_cost_is_kept_in_the_same_words(given: str, kept: str) -> None:
+    assert JobOptions(max_cost=given).max_cost == kept
+    assert JobOptions(max_cost=kept).max_cost == kept
+
+
+@pytest.mark.parametrize("given", ["", "HQC", "20 H QC", "-1 HQC", "0 HQC", "nan HQC", "20 HQ;C"])
+def test_what_is_no_cost_is_refused(given: str) -> None:
+    with pytest.raises(ValidationError):
+        JobOptions(max_cost=given)
+
+
+def test_a_vendor_is_told_the_less_of_what_both_allow() -> None:
+    assert most_in("HQC", "20 HQC", 12.0) == 12
+    assert most_in("HQC", "20 HQC", 30.0) == 20
+    assert most_in("HQC", "20 HQC", None) == 20
+    assert most_in("HQC", "20 USD", None) is None
+    assert most_in("HQC", None, 12.0) == 12
 
 
 def test_an_approval_counts_up_to_its_amount_and_never_above_what_is_refused() -> None:

@@ -5,7 +5,8 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from qpuflow.domain.request import MAX_SOURCE_BYTES, JobOptions, JobRequest, Program, digest
+from qpuflow.domain.digest import digest
+from qpuflow.domain.request import MAX_SOURCE_BYTES, JobOptions, JobRequest, Program
 
 BELL = "OPENQASM 2.0; qreg q[1];"
 

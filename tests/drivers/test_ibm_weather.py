@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from math import pi
 from typing import Any
 from uuid import uuid4
@@ -187,6 +188,18 @@ async def test_what_would_run_longer_than_the_owner_allows_is_refused(
     await driver.submit([await sweep(driver)], 10, token())
     (job,) = fake_ibm.cloud.backlog.jobs.values()
     assert job.request["cost"] == 3, "and IBM is told"
+
+
+async def test_what_would_run_longer_than_its_user_allows_is_refused(
+    fake_ibm: IbmAt, drivers: Drivers
+) -> None:
+    driver = drivers(max_execution_seconds=30)
+    one = replace(await sweep(driver), max_cost="3 qpu-seconds")
+    with pytest.raises(InputError, match="more than the 3 allowed"):
+        await driver.submit([one], 10_000, token())
+    await driver.submit([one], 10, token())
+    (job,) = fake_ibm.cloud.backlog.jobs.values()
+    assert job.request["cost"] == 3
 
 
 async def test_the_device_has_the_errors_and_the_state_of_the_backend(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from math import pi
 from pathlib import Path
 from typing import Any
@@ -267,6 +268,18 @@ async def test_what_would_cost_more_than_the_owner_allows_is_refused(
     await driver.submit([await sweep(driver)], 10, token())
     (job,) = fake_quantinuum.cloud.backlog.jobs.values()
     assert job.request["max-cost"] == 12, "and Quantinuum is told"
+
+
+async def test_what_would_cost_more_than_its_user_allows_is_refused(
+    fake_quantinuum: QuantinuumAt, drivers: Drivers
+) -> None:
+    driver = drivers()
+    one = replace(await sweep(driver, points=2), max_cost="12 HQC")
+    with pytest.raises(InputError, match="more than the 12 allowed"):
+        await driver.submit([one], 1000, token())
+    await driver.submit([one], 10, token())
+    jobs = fake_quantinuum.cloud.backlog.jobs.values()
+    assert [job.request["max-cost"] for job in jobs] == [12, 12]
 
 
 async def test_circuits_of_a_job_may_go_as_a_batch(

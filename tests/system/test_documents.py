@@ -92,7 +92,7 @@ async def test_quotas_are_shown_asked_for_and_granted_as_the_guide_says(
 
 async def test_costs_are_limited_and_shown_as_the_guide_says(stack: Installation) -> None:
     for command in commands("docs/costs.md"):
-        answer = await stack.run(*command)
+        answer = await stack.run(*command, cwd=ROOT)
         assert answer.code == 0, answer
     await check_python(stack, "docs/costs.md", 0, QPUFLOW_OPERATOR="1")
     for unit in ("HQC", "credits"):

@@ -8,12 +8,12 @@ from uuid import UUID
 
 import pytest
 
-from qpuflow.domain.cost import CostLimit, Rate
+from qpuflow.domain.cost import ApprovalState, CostLimit, Rate
 from qpuflow.domain.errors import AccessDenied, Conflict, InputError, NotFound, Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.domain.policy import PolicyRules
 from qpuflow.domain.principal import Principal, Role
-from qpuflow.domain.quota import Allowance, RequestState, Scope
+from qpuflow.domain.quota import Allowance, Scope
 from qpuflow.ledger import accounts, batches, carriers, costs, jobs, quotas, reports, statements
 from tests.ledger.account_book import require_in_order
 from tests.tasks.journalled import NAME, JournalledQpu, Mischief
@@ -155,7 +155,7 @@ async def test_a_job_that_must_be_asked_about_waits_for_an_operator_and_goes_on(
     assert qpu.executions() == []
     assert (await left(pipeline)).reserved == 10
     async with pipeline.ledger.begin() as session:
-        (asked,) = await costs.approvals(session, OLGA, state=RequestState.PENDING)
+        (asked,) = await costs.approvals(session, OLGA, state=ApprovalState.PENDING)
     assert (asked.job_id, asked.amount, asked.unit, asked.user) == (job_id, 10, "HQC", "alice")
     await approve(pipeline, job_id, answer="for the paper")
     await carried(pipeline, job_id)
@@ -212,6 +212,42 @@ async def test_above_the_higher_limit_nobody_is_asked(
     assert qpu.executions() == []
     async with pipeline.ledger.begin() as session:
         assert await costs.approvals(session, OLGA) == []
+
+
+async def test_a_job_that_would_cost_more_than_its_user_said_fails_and_its_neighbours_go_on(
+    pipeline: Pipeline, qpu: JournalledQpu
+) -> None:
+    (dear,) = await pipeline.submit(max_cost="9 HQC")
+    (cheap,) = await pipeline.submit(max_cost="10 HQC")
+    await carried(pipeline, dear)
+    jobs = [await pipeline.job(one) for one in (dear, cheap)]
+    assert [job.state for job in jobs] == [JobState.FAILED, JobState.COMPLETED]
+    assert "about 10 HQC, more than the 9 HQC allowed" in (jobs[0].reason or "")
+    assert len(qpu.executions()) == 1
+
+
+async def test_a_limited_job_whose_price_cannot_be_told_waits(
+    pipeline: Pipeline, qpu: JournalledQpu
+) -> None:
+    qpu.silent_estimates = 1
+    (job_id,) = await pipeline.submit(max_cost="10 HQC")
+    with pytest.raises(Unavailable, match="cannot be told now"):
+        await carried(pipeline, job_id)
+    assert qpu.executions() == []
+
+
+async def test_what_is_asked_about_a_job_that_is_cancelled_is_withdrawn(
+    pipeline: Pipeline, qpu: JournalledQpu
+) -> None:
+    await limit(pipeline, ask=9)
+    job_id = await carried(pipeline)
+    async with pipeline.ledger.begin() as session:
+        assert await costs.approvals(session, OLGA, state=ApprovalState.WITHDRAWN) == []
+        assert await jobs.request_cancel(session, USER, job_id) is JobState.CANCELLED
+        (asked,) = await costs.approvals(session, OLGA)
+        assert asked.state is ApprovalState.WITHDRAWN
+        assert await costs.approvals(session, OLGA, state=ApprovalState.PENDING) == []
+        assert await costs.approvals(session, OLGA, state=ApprovalState.WITHDRAWN) == [asked]
 
 
 async def test_the_neighbours_of_a_job_that_waits_for_an_answer_go_on(

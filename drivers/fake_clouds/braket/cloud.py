@@ -36,7 +36,7 @@ from qpuflow.drivers.fake_clouds.endpoints import READ, RESULT, WRITE, Endpoints
 from qpuflow.drivers.fake_clouds.jobs import Backlog, Job
 from qpuflow.drivers.fake_clouds.weather import Fault, Weather
 
-STATUS = (*READ, Fault.STEP_BACK, Fault.UNKNOWN_WORD, Fault.OFFLINE)
+STATUS = (*READ, Fault.STEP_BACK, Fault.UNKNOWN_WORD, Fault.OVERSIZED, Fault.OFFLINE)
 LIST = (*READ, Fault.LISTED_LATE)
 
 

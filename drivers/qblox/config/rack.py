@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from qpuflow.domain.digest import digest
 from qpuflow.domain.errors import InputError
-from qpuflow.domain.request import digest
 from qpuflow.drivers.qblox.config.chip import DeviceFile
 from qpuflow.drivers.qblox.config.physics import findings
 from qpuflow.drivers.qblox.config.wiring import HardwareFile

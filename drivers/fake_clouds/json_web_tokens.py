@@ -8,7 +8,8 @@ import secrets
 import time
 
 
-def json_web_token(until: float) -> str:
-    claims = {"iat": int(time.time()), "exp": int(until), "jti": secrets.token_urlsafe()}
+def json_web_token(until: float, **more: str) -> str:
+    """`more`: claims about whoever it is given to."""
+    claims = {"iat": int(time.time()), "exp": int(until), "jti": secrets.token_urlsafe(), **more}
     parts = (json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims))
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts) + ".c2ln"

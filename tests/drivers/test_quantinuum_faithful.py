@@ -98,6 +98,14 @@ def test_a_second_factor_is_asked_for(fake_quantinuum: QuantinuumAt, told: Told)
     assert fake_quantinuum.cloud.accounts.full_logins == 1
 
 
+def test_a_user_of_microsofts_logs_in_by_a_code(fake_quantinuum: QuantinuumAt, told: Told) -> None:
+    accounts = fake_quantinuum.cloud.accounts
+    accounts.microsoft.confirms_at_once = True
+    assert told(fake_quantinuum, "logs_in_by_microsoft") == ["online", True]
+    assert len(accounts.microsoft.issued) == 1
+    assert accounts.full_logins == 0
+
+
 def test_a_wrong_password_is_refused(fake_quantinuum: QuantinuumAt, told: Told) -> None:
     assert "Incorrect username or password" in told(fake_quantinuum, "logs_in_wrongly")
 

@@ -26,6 +26,8 @@ class Microsoft:
         self.code_seconds, self.interval_seconds = 900.0, 0.05
         self._logins: dict[str, _Login] = {}
         self._ended_at: dict[str, float] = {}
+        self.confirms_at_once = False
+        """Somebody enters every code as soon as it is there."""
         self.issued: list[str] = []
         """Tokens that say who somebody is."""
 
@@ -39,7 +41,7 @@ class Microsoft:
         if "client_id" not in form or "scope" not in form:
             return _error("invalid_request", "client_id and scope are needed")
         code, user_code = secrets.token_urlsafe(32), secrets.token_hex(4).upper()
-        self._logins[code] = _Login(user_code)
+        self._logins[code] = _Login(user_code, self.confirms_at_once)
         self._ended_at[code] = time.monotonic() + self.code_seconds
         return JSONResponse(
             {
@@ -62,7 +64,8 @@ class Microsoft:
         if not login.is_confirmed:
             return _error("authorization_pending", "Nobody has entered the code yet")
         del self._logins[code]
-        token = json_web_token(time.time() + 3600)
+        known = {"aud": form["client_id"][0], "preferred_username": "ada@example.org"}
+        token = json_web_token(time.time() + 3600, **known)
         self.issued.append(token)
         return JSONResponse({"token_type": "Bearer", "id_token": token})
 

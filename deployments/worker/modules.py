@@ -10,6 +10,7 @@ PRELOAD = (
     "prefect.engine",
     "qpuflow.blocks",
     "qpuflow.deployments.worker.engine",
+    "qpuflow.flows.one_job",
     "qpuflow.flows.run_batch",
     "qpuflow.flows.run_circuits",
     "xarray",

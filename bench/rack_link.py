@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pynng
+import uvloop
 
 from bench.figures import Figure, quantile
 from qpuflow.drivers.qblox.link.certificates import Keys, make_keys
@@ -105,4 +106,4 @@ if __name__ == "__main__":
         if sys.argv[1] == "bare":
             _answer_bare(sys.argv[2])
         keys = Keys(Path(sys.argv[2])) if len(sys.argv) > 2 else None
-        asyncio.run(answer_all(sys.argv[1], keys, _echo))
+        uvloop.run(answer_all(sys.argv[1], keys, _echo))

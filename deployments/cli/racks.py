@@ -31,6 +31,8 @@ def serve(
     ] = None,
 ) -> None:
     """Own the rack's instruments and answer its workers, until stopped by SIGTERM or Ctrl-C."""
+    import uvloop
+
     from qpuflow.drivers.extras import require
     from qpuflow.drivers.fork_servers import prefork
 
@@ -44,7 +46,7 @@ def serve(
         settings = settings.model_copy(update={"listen": tuple(listen)})
     prefork(preload_of(settings))
     console.print(f"{settings.name} listens at {', '.join(settings.listen)}", markup=False)
-    asyncio.run(serve_rack(settings))
+    uvloop.run(serve_rack(settings))
 
 
 @racks.command()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 from pydantic import ValidationError
@@ -42,7 +45,7 @@ from qpuflow.drivers.qblox.link.messages import (
 )
 from qpuflow.drivers.qblox.link.settings import LinkSettings
 from qpuflow.drivers.qblox.packing import runs
-from qpuflow.drivers.qblox.programs import Durations, NativeProgram, native_programs
+from qpuflow.drivers.qblox.programs import Durations, native_programs
 from qpuflow.ledger.dataset_codec import decode
 
 NEWS_SECONDS = 5.0
@@ -50,6 +53,7 @@ NEWS_SECONDS = 5.0
 TIMEOUT_SECONDS = 15.0
 """For any answer; longer than a rack waits for news."""
 CONFIRMED_AT_ONCE = 1000
+KEPT_ESTIMATES = 1000
 RUN_OVERHEAD_SECONDS = 0.1
 """Compiling, loading and reading one upload; typical of a cluster in the same rack."""
 
@@ -71,6 +75,9 @@ class QbloxDriver:
         self._timeout_seconds = timeout_seconds
         self._asker: Any = None
         self._described: Described | None = None
+        self._chip_of: tuple[Described, DeviceFile] | None = None
+        self._estimated: OrderedDict[str, float] = OrderedDict()
+        """Seconds of jobs that the rack could do, by what they are made of."""
         self._closed: set[str] = set()
         """Tokens that the rack was told to take no more, because it did not know them."""
 
@@ -88,7 +95,7 @@ class QbloxDriver:
     async def submit_fenced(
         self, executables: Sequence[Executable], shots: int, token: str, fencing_token: int
     ) -> Ticket:
-        await self._programs(executables, shots)
+        await self._seconds(executables, shots)
         request = Execute(
             token=token,
             fencing_token=fencing_token,
@@ -163,17 +170,7 @@ class QbloxDriver:
         await self._ask(Cancel(token=ticket.token), State)
 
     async def estimate(self, executables: Sequence[Executable], shots: int) -> Estimate:
-        programs = await self._programs(executables, shots)
-        durations = Durations(await self._chip())
-        average = any(one.average for one in executables)
-        traced = any(one.measurement_level == 0 for one in executables)
-        seconds = 0.0
-        for run in runs(programs, shots, average=average, traced=traced):
-            playing = run.upload.duration_ns(durations) * 1e-9 * run.upload.repetitions
-            # At most: qubits that one module reads are traced one after the other.
-            passes = len(run.upload.acquisitions_of) if traced else 1
-            seconds += (playing + RUN_OVERHEAD_SECONDS) * passes
-        return Estimate(seconds=seconds)
+        return Estimate(seconds=await self._seconds(executables, shots))
 
     async def calibration(self) -> Mapping[str, Any]:
         await self.describe()
@@ -209,17 +206,29 @@ class QbloxDriver:
     async def _chip(self) -> DeviceFile:
         if self._described is None:
             await self.describe()
-        assert self._described is not None
-        return DeviceFile.model_validate(self._described.chip)
+        described = self._described
+        assert described is not None
+        if self._chip_of is None or self._chip_of[0] is not described:
+            self._chip_of = described, DeviceFile.model_validate(described.chip)
+            self._estimated.clear()
+        return self._chip_of[1]
 
-    async def _programs(self, executables: Sequence[Executable], shots: int) -> list[NativeProgram]:
-        """`InputError` for what the rack could not do, before it is asked."""
+    async def _seconds(self, executables: Sequence[Executable], shots: int) -> float:
+        """How long they take. `InputError` for what the rack could not do, before it is asked.
+
+        Each job is translated for this once, and not again when it is handed over.
+        """
         chip = await self._chip()
         assert self._described is not None
         check_limits(self._described.device, programs=len(executables), shots=shots)
-        return await asyncio.to_thread(
-            lambda: [program for one in executables for program in native_programs(one, chip)]
-        )
+        key = _content_of(executables, shots)
+        if key not in self._estimated:
+            seconds = await asyncio.to_thread(_seconds, executables, shots, chip)
+            self._estimated[key] = seconds
+        self._estimated.move_to_end(key)
+        while len(self._estimated) > KEPT_ESTIMATES:
+            self._estimated.popitem(last=False)
+        return self._estimated[key]
 
     async def _ask(self, request: Request, expected: type[Any]) -> Any:
         if self._asker is None:
@@ -236,6 +245,28 @@ class QbloxDriver:
             raise error_of(reply)
         assert isinstance(reply, expected)
         return reply
+
+
+def _seconds(executables: Sequence[Executable], shots: int, chip: DeviceFile) -> float:
+    programs = [program for one in executables for program in native_programs(one, chip)]
+    durations = Durations(chip)
+    average = any(one.average for one in executables)
+    traced = any(one.measurement_level == 0 for one in executables)
+    seconds = 0.0
+    for run in runs(programs, shots, average=average, traced=traced):
+        playing = run.upload.duration_ns(durations) * 1e-9 * run.upload.repetitions
+        # At most: qubits that one module reads are traced one after the other.
+        passes = len(run.upload.acquisitions_of) if traced else 1
+        seconds += (playing + RUN_OVERHEAD_SECONDS) * passes
+    return seconds
+
+
+def _content_of(executables: Sequence[Executable], shots: int) -> str:
+    content = sha256(str(shots).encode())
+    for one in executables:
+        content.update(repr(replace(one, qpy=b"")).encode())
+        content.update(sha256(one.qpy).digest())
+    return content.hexdigest()
 
 
 def _pages(tokens: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -28,9 +28,10 @@ from qpuflow.drivers.conformance.kit import last_status
 from qpuflow.drivers.qblox.daemon.journal import CUT_OFF, KEPT_DAYS, OVERDUE_SECONDS, Journal
 from qpuflow.drivers.qblox.driver import QbloxDriver
 from qpuflow.drivers.qblox.link.certificates import Keys, make_keys
+from qpuflow.drivers.qblox.link.desk import MOST_AT_ONCE
 from qpuflow.drivers.qblox.link.errors import StaleLease
 from qpuflow.drivers.qblox.link.messages import VERSION, Envelope, Execute, Health
-from qpuflow.drivers.qblox.link.sockets import MOST_AT_ONCE, Asker, answer_all
+from qpuflow.drivers.qblox.link.sockets import Asker, answer_all
 from qpuflow.drivers.qblox.rack_file import SHIPPED
 from tests.racks.circuits import bell, compiled, ones
 

@@ -53,6 +53,14 @@ class _Running:
     task: asyncio.Task[Ran]
     end: _End | None = None
 
+    def conclude(self) -> _End:
+        """Once the task is done. Results are up to 256 MB: the first time takes a while."""
+        if self.end is None:
+            self.end = _end_of(self.task)
+            if self.end.state is RemoteState.FAILED:
+                _log.warning("%s failed: %s", self.token, self.end.message)
+        return self.end
+
 
 @dataclass(frozen=True, slots=True)
 class _End:
@@ -75,7 +83,7 @@ class Rack:
         certificate: CertificateWatch | None = None,
     ) -> None:
         self._settings = settings
-        self._configuration = configuration
+        self._take_over(configuration)
         self._journal = journal
         self._engine = engine
         self._certificate = certificate
@@ -172,15 +180,6 @@ class Rack:
         warning = self._certificate and self._certificate.warning
         return self._device.model_copy(update={"status_reason": warning})
 
-    @property
-    def _device(self) -> Device:
-        return device_of(
-            self._settings.name,
-            self._configuration.device,
-            max_shots=self._settings.max_shots,
-            simulated=self._settings.dummy is not None,
-        )
-
     async def _accept(self, request: messages.Execute) -> messages.State:
         check_limits(self._device, programs=len(request.circuits), shots=request.shots)
         content = request.model_dump_json().encode()
@@ -260,9 +259,18 @@ class Rack:
                 remedy="Restart the rack's daemon.",
             )
         if fresh.device_hash != self._configuration.device_hash:
-            self._configuration = fresh
+            self._take_over(fresh)
             self._journal.note_device_file(fresh, who)
         return messages.Report(values={"device_file_hash": fresh.device_hash})
+
+    def _take_over(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._device = device_of(
+            self._settings.name,
+            configuration.device,
+            max_shots=self._settings.max_shots,
+            simulated=self._settings.dummy is not None,
+        )
 
     async def _begin(self, entry: Entry) -> _Running | None:
         """None where it cannot be read, and has failed."""
@@ -282,9 +290,11 @@ class Rack:
     async def _play(self, executables: Sequence[Executable], shots: int) -> Ran:
         began = time.monotonic()
         try:
-            return await self._engine.execute(executables, shots)
+            ran = await self._engine.execute(executables, shots)
         finally:
             self._busy_seconds += time.monotonic() - began
+        self._played_seconds += ran.seconds
+        return ran
 
     async def _until_ended(self, running: _Running) -> None:
         await asyncio.wait([running.task])
@@ -295,6 +305,7 @@ class Rack:
         """Whoever waits hears of it then. While there is no room for it, no other one begins."""
         ended = self._ended
         if ended is not None:
+            await asyncio.to_thread(ended.conclude)
             await _written(lambda: self._record(ended))
             if self._ended is ended:
                 self._ended = None
@@ -312,29 +323,11 @@ class Rack:
 
     def _record(self, running: _Running) -> None:
         """May be repeated: it is made once, and written until there is room."""
-        if running.end is None:
-            running.end = self._end_of(running.task)
-            if running.end.state is RemoteState.FAILED:
-                _log.warning("%s failed: %s", running.token, running.end.message)
-        token, end = running.token, running.end
+        end = running.conclude()
         try:
-            self._journal.end(token, end.state, end.message, end.results)
+            self._journal.end(running.token, end.state, end.message, end.results)
         except InputError as error:
-            self._journal.end(token, RemoteState.FAILED, str(error))
-
-    def _end_of(self, task: asyncio.Task[Ran]) -> _End:
-        if task.cancelled():
-            return _End(RemoteState.CANCELLED)
-        if error := task.exception():
-            return _End(RemoteState.FAILED, str(error) or repr(error))
-        ran = task.result()
-        self._played_seconds += ran.seconds
-        datasets = tuple(encode(dataset) for dataset in ran.datasets)
-        results = messages.Results(datasets=datasets, seconds=ran.seconds)
-        content = results.model_dump_json().encode()
-        if len(content) > MOST_RESULTS_BYTES:
-            return _End(RemoteState.FAILED, _too_large(len(content)))
-        return _End(RemoteState.COMPLETED, results=content)
+            self._journal.end(running.token, RemoteState.FAILED, str(error))
 
     async def _tell(self) -> None:
         async with self._news:
@@ -362,15 +355,38 @@ def _owner(file: Path) -> str:
 
 def _parsed(content: bytes) -> messages.Envelope:
     try:
+        envelope = messages.Envelope.model_validate_json(content)
+    except ValidationError as error:
+        _require_version(content)
+        raise InputError(f"No request to a rack: {error.errors()[0]['msg']}") from error
+    if envelope.version != VERSION:
+        _require_version(content)
+    return envelope
+
+
+def _require_version(content: bytes) -> None:
+    """A body of another version may mean something else here: it is said, and nothing guessed."""
+    with contextlib.suppress(ValidationError):
         version = messages.AnyVersion.model_validate_json(content).version
         if version != VERSION:
             raise OperatorNeeded(
                 f"The rack speaks version {VERSION} of the link, and was asked in {version}",
                 remedy="Install the same qpuflow on the rack's host and on the worker's.",
             )
-        return messages.Envelope.model_validate_json(content)
-    except ValidationError as error:
-        raise InputError(f"No request to a rack: {error.errors()[0]['msg']}") from error
+
+
+def _end_of(task: asyncio.Task[Ran]) -> _End:
+    if task.cancelled():
+        return _End(RemoteState.CANCELLED)
+    if error := task.exception():
+        return _End(RemoteState.FAILED, str(error) or repr(error))
+    ran = task.result()
+    datasets = tuple(encode(dataset) for dataset in ran.datasets)
+    results = messages.Results(datasets=datasets, seconds=ran.seconds)
+    content = results.model_dump_json().encode()
+    if len(content) > MOST_RESULTS_BYTES:
+        return _End(RemoteState.FAILED, _too_large(len(content)))
+    return _End(RemoteState.COMPLETED, results=content)
 
 
 def _too_large(size: int) -> str:

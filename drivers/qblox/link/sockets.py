@@ -12,7 +12,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pynng
 
@@ -23,10 +22,9 @@ from qpuflow.drivers.qblox.link.certificates import (
     NobodyTrusted,
     Stamp,
 )
+from qpuflow.drivers.qblox.link.desk import Desk
 from qpuflow.drivers.qblox.link.expiry import expired
 
-MOST_AT_ONCE = 256
-"""Requests that a rack has before it at once; most of them wait for news of a job."""
 MOST_IDLE = 16
 """Connections that a worker keeps; it has as many as it has open questions."""
 RESEND_MS = 7000
@@ -179,12 +177,10 @@ async def answer_all(
     """Listen until cancelled."""
     stamp = keys and keys.stamp
     with pynng.Rep0(
-        opener=pynng.lib.nng_rep0_open_raw,
-        tls_config=_tls(address, keys, server=True),
-        recv_max_size=MOST_BYTES,
-        send_buffer_size=MOST_AT_ONCE,
+        tls_config=_tls(address, keys, server=True), recv_max_size=MOST_BYTES
     ) as socket:
         _remove_what_a_killed_one_left(address)
+        desk = Desk(socket, answer)
         try:
             listener = socket.listen(address)
         except pynng.NNGException as error:
@@ -194,62 +190,7 @@ async def answer_all(
         async with asyncio.TaskGroup() as group:
             if keys is not None:
                 group.create_task(_follow(socket, listener, address, keys, stamp))
-            await _Desk(socket, answer, group).serve()
-
-
-class _Desk:
-    """Takes requests from a raw socket, whose messages say in their header whom to answer."""
-
-    def __init__(
-        self,
-        socket: pynng.Rep0,
-        answer: Callable[[bytes], Awaitable[bytes]],
-        group: asyncio.TaskGroup,
-    ) -> None:
-        self._socket = socket
-        self._answer = answer
-        self._group = group
-        self._loop = asyncio.get_running_loop()
-        self._places = MOST_AT_ONCE
-
-    async def serve(self) -> None:
-        descriptor = self._socket.recv_fd
-        self._loop.add_reader(descriptor, self._take)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self._loop.remove_reader(descriptor)
-            self._places = -MOST_AT_ONCE  # nothing is taken any more, whatever ends now
-
-    def _take(self) -> None:
-        """As many as there are places for; the others wait in NNG."""
-        with contextlib.suppress(pynng.TryAgain):
-            while self._places > 0:
-                message = self._socket.recv_msg(block=False)
-                self._places -= 1
-                self._group.create_task(self._reply(message))
-        if self._places == 0:
-            self._loop.remove_reader(self._socket.recv_fd)
-
-    async def _reply(self, message: pynng.Message) -> None:
-        reply = await self._answer(message.bytes)
-        _fill(message, reply)
-        with contextlib.suppress(pynng.NNGException):  # who asked has gone
-            try:
-                self._socket.send_msg(message, block=False)
-            except pynng.TryAgain:
-                await self._socket.asend_msg(message)
-        self._places += 1
-        if self._places == 1:
-            self._loop.add_reader(self._socket.recv_fd, self._take)
-
-
-def _fill(message: Any, content: bytes) -> None:
-    """A reply is the request with another body: its header is the way back. pynng has no word
-    for that."""
-    raw = message._nng_msg  # noqa: SLF001
-    pynng.lib.nng_msg_clear(raw)
-    pynng.check_err(pynng.lib.nng_msg_append(raw, content, len(content)))
+            await desk.serve()
 
 
 async def _follow(

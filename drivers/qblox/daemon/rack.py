@@ -69,6 +69,7 @@ class _End:
     state: RemoteState
     message: str = ""
     results: bytes | None = None
+    played_seconds: float = 0.0
 
 
 class Rack:
@@ -290,11 +291,9 @@ class Rack:
     async def _play(self, executables: Sequence[Executable], shots: int) -> Ran:
         began = time.monotonic()
         try:
-            ran = await self._engine.execute(executables, shots)
+            return await self._engine.execute(executables, shots)
         finally:
             self._busy_seconds += time.monotonic() - began
-        self._played_seconds += ran.seconds
-        return ran
 
     async def _until_ended(self, running: _Running) -> None:
         await asyncio.wait([running.task])
@@ -325,7 +324,8 @@ class Rack:
         """May be repeated: it is made once, and written until there is room."""
         end = running.conclude()
         try:
-            self._journal.end(running.token, end.state, end.message, end.results)
+            if self._journal.end(running.token, end.state, end.message, end.results):
+                self._played_seconds += end.played_seconds
         except InputError as error:
             self._journal.end(running.token, RemoteState.FAILED, str(error))
 
@@ -386,7 +386,7 @@ def _end_of(task: asyncio.Task[Ran]) -> _End:
     content = results.model_dump_json().encode()
     if len(content) > MOST_RESULTS_BYTES:
         return _End(RemoteState.FAILED, _too_large(len(content)))
-    return _End(RemoteState.COMPLETED, results=content)
+    return _End(RemoteState.COMPLETED, results=content, played_seconds=ran.seconds)
 
 
 def _too_large(size: int) -> str:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from qpuflow.client import cost, quota
 from qpuflow.client.blocking import call
 from qpuflow.client.blocking_session import BlockingSession, session
-from qpuflow.client.booking import End, Start
+from qpuflow.client.booking import End, Start, moment
 from qpuflow.client.connection import Connection, Receipt, connect
 from qpuflow.client.programs import as_programs, of_circuit
 from qpuflow.client.sessions import Session
@@ -28,6 +29,7 @@ from qpuflow.domain.errors import InputError, NoResult
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.report import JobReport, ProgramReport
 from qpuflow.domain.request import JobOptions, JobRequest, Program
+from qpuflow.domain.settings import Settings
 from qpuflow.ledger.qpus import RegisteredQpu
 
 if TYPE_CHECKING:
@@ -117,8 +119,13 @@ def submit(
     key: str | None = None,
     options: JobOptions | None = None,
     project: str | None = None,
+    not_before: Start | None = None,
+    start_by: Start | None = None,
 ) -> JobHandle:
     """Submit one program or several as one job. It is durable when this returns.
+
+    It starts no earlier than `not_before`, and fails, uncharged, if it has not by `start_by`: each
+    a datetime with its zone, or text as "+2h" or "2026-12-01T22:00".
 
     Raises `InputError` when something must be mended; nothing is kept then.
     """
@@ -129,6 +136,7 @@ def submit(
         key=key,
         options=options or JobOptions(),
         project=project,
+        **_times(not_before, start_by),
     )
     return JobHandle(call(lambda connection: connection.submit(request)).job_id)
 
@@ -141,11 +149,14 @@ def submit_all(
     key: str | None = None,
     options: JobOptions | None = None,
     project: str | None = None,
+    not_before: Start | None = None,
+    start_by: Start | None = None,
 ) -> list[JobHandle]:
     """Submit each program as a job of its own: all of them or, if one is refused, none.
 
     With a key the jobs' keys are that one, numbered.
     """
+    times = _times(not_before, start_by)
     requests = [
         requested(
             programs=as_programs(program),
@@ -154,11 +165,18 @@ def submit_all(
             key=key and f"{key}/{number}",
             options=options or JobOptions(),
             project=project,
+            **times,
         )
         for number, program in enumerate(programs)
     ]
     receipts = call(lambda connection: connection.submit_all(requests))
     return [JobHandle(receipt.job_id) for receipt in receipts]
+
+
+def _times(not_before: Start | None, start_by: Start | None) -> dict[str, datetime]:
+    given = {"not_before": not_before, "start_by": start_by}
+    now, zone = datetime.now(UTC), Settings().zone
+    return {name: moment(one, zone, now, now) for name, one in given.items() if one is not None}
 
 
 def job(text: str) -> JobHandle:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from uuid import UUID
 
 from qpuflow.domain import calendars
@@ -92,14 +92,17 @@ class Bookings:
 
     def period(self, start: Start, end: End) -> Period:
         now = datetime.now(UTC)
-        starts_at = self._moment(start, now, now)
+        zone = self._settings.zone
+        starts_at = moment(start, zone, now, now)
         if isinstance(end, timedelta):
             return Period(starts_at, starts_at + end)
-        return Period(starts_at, self._moment(end, now, starts_at))
+        return Period(starts_at, moment(end, zone, now, starts_at))
 
-    def _moment(self, moment: Start, now: datetime, base: datetime) -> datetime:
-        if isinstance(moment, str):
-            return read_moment(moment, self._settings.zone, now, base)
-        if moment.tzinfo is None:
-            raise InputError(f"{moment} has no time zone", remedy="Give it a tzinfo.")
-        return moment.astimezone(UTC)
+
+def moment(given: Start, zone: tzinfo, now: datetime, base: datetime) -> datetime:
+    """UTC. A duration is counted from `base`."""
+    if isinstance(given, str):
+        return read_moment(given, zone, now, base)
+    if given.tzinfo is None:
+        raise InputError(f"{given} has no time zone", remedy="Give it a tzinfo.")
+    return given.astimezone(UTC)

@@ -24,6 +24,13 @@ def explain(state: QpuState, now: datetime) -> dict[Hashable, Wait]:
 def _why(state: QpuState, job: Waiting, start: datetime | None, now: datetime) -> Wait:
     if state.closed is not None:
         return Wait(state.closed)
+    if job.start_by is None or now > job.start_by or (start and start <= job.start_by):
+        return _why_at_all(state, job, start, now)
+    why = _why_at_all(state, job, start, now)
+    return Wait(f"{why.reason}. It is not expected to start by its latest start")
+
+
+def _why_at_all(state: QpuState, job: Waiting, start: datetime | None, now: datetime) -> Wait:
     own = obstacle(state, job, now)
     if own is not None:
         return Wait(own.reason, start or own.until)

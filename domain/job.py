@@ -94,3 +94,6 @@ class Job:
     estimate_cost: Decimal | None = None
     """In `cost_unit`; None where nobody charges but for time, and before it was compiled."""
     cost_unit: str | None = None
+    not_before: datetime | None = None
+    start_by: datetime | None = None
+    """The earliest start, and the latest that is of use."""

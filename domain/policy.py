@@ -70,7 +70,7 @@ class Waiting:
     number: int
     estimate_seconds: float
     not_before: datetime | None = None
-    deadline: datetime | None = None
+    start_by: datetime | None = None
     """The latest start that is of use."""
     is_first: bool = False
     """An operator moved it to the front."""
@@ -141,7 +141,7 @@ def decide(state: QpuState, now: datetime) -> Decision:
 
 def _kind(job: Waiting) -> Hashable:
     """All of a job that its obstacles depend on."""
-    return (job.project, job.estimate_seconds, job.not_before, job.deadline)
+    return (job.project, job.estimate_seconds, job.not_before, job.start_by)
 
 
 def _no_lane(state: QpuState, now: datetime) -> Wait | None:
@@ -186,7 +186,7 @@ def _turn(state: QpuState, free: list[Waiting], now: datetime) -> Grant:
     limit = now + _seconds(rules.turn_max_seconds if shared else rules.turn_alone_seconds)
     jobs = [first]
     for job in free[1:]:
-        if job.batch != first.batch:
+        if job.batch != first.batch or _is_missed(job, ends_at):
             continue
         after = ends_at + _seconds(job.estimate_seconds)
         if after > min(limit, _must_end(state, job, now)):
@@ -200,14 +200,23 @@ def obstacle(state: QpuState, job: Waiting, now: datetime) -> Wait | None:
     """What keeps this job from starting, were a lane free and nobody else waiting."""
     if job.not_before is not None and job.not_before > now:
         return Wait(f"It is not to start before {_clock(job.not_before)}", job.not_before)
-    if job.deadline is not None and job.deadline < now:
-        return Wait(f"Its latest start, {_clock(job.deadline)}, has passed")
+    if job.start_by is not None and _is_missed(job, now):
+        return Wait(missed(job.start_by))
     for slot in _active(state, now):
         if not _may_use(slot, job) and (why := _not_lent(state, slot, job, now)) is not None:
             return why
     if now + _seconds(job.estimate_seconds) <= _must_end(state, job, now):
         return None
     return _too_long(state, job, now)
+
+
+def _is_missed(job: Waiting, at: datetime) -> bool:
+    return job.start_by is not None and job.start_by < at
+
+
+def missed(start_by: datetime) -> str:
+    """What is said of a job that nobody could start in time."""
+    return f"Its latest start, {_clock(start_by)}, has passed"
 
 
 def _may_use(slot: Slot, one: Waiting | Running) -> bool:
@@ -238,6 +247,7 @@ def _has_work(state: QpuState, project: str, now: datetime) -> bool:
     return any(
         job.project == project
         and (job.not_before is None or job.not_before <= now)
+        and not _is_missed(job, now)
         and now + _seconds(job.estimate_seconds) <= _must_end(state, job, now)
         for job in state.waiting
     )

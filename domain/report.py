@@ -99,6 +99,8 @@ class JobReport(_Value):
     attempt: int
     created_at: datetime
     finished_at: datetime | None
+    not_before: datetime | None = None
+    start_by: datetime | None = None
     programs: list[ProgramReport] = Field(default_factory=list[ProgramReport])
     timings: dict[str, float] = Field(description="Seconds in each step.")
     cost: CostReport | None = Field(
@@ -128,6 +130,8 @@ def report_of(
         attempt=job.attempt,
         created_at=job.created_at,
         finished_at=job.finished_at,
+        not_before=job.not_before,
+        start_by=job.start_by,
         programs=[_program(dataset) for dataset in datasets],
         timings=job.timings,
         cost=cost,

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from qpuflow.domain.compilers import Compiler
 from qpuflow.domain.digest import digest
@@ -17,6 +26,17 @@ MAX_PROGRAMS = 500
 MAX_POINTS = 1_000
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("the calendar has no such moment") from error
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+"""Given with its zone, kept in UTC."""
 
 
 class ProgramFormat(StrEnum):
@@ -164,6 +184,24 @@ class JobRequest(_Value):
     project: Name | None = Field(
         default=None, description="Who pays. Empty: the user's own project."
     )
+    not_before: Moment | None = Field(
+        default=None, title="Not before", description="The earliest start. Empty: at once."
+    )
+    start_by: Moment | None = Field(
+        default=None,
+        title="Start by",
+        description="The latest start that is of use: a job that has not started then fails, and "
+        "costs nothing. Empty: it waits for as long as it takes.",
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.not_before and self.start_by and self.start_by <= self.not_before:
+            raise ValueError(
+                f"start_by, {self.start_by:%Y-%m-%d %H:%M:%S %Z}, is not after not_before, "
+                f"{self.not_before:%Y-%m-%d %H:%M:%S %Z}"
+            )
+        return self
 
     @field_validator("programs")
     @classmethod
@@ -177,6 +215,6 @@ class JobRequest(_Value):
         raise ValueError(f"two programs are called {twice[0]!r}; give each a name of its own")
 
     def content_hash(self, qpu: str) -> str:
-        """SHA-256 of all that decides the outcome: not the key, nor who asks."""
+        """SHA-256 of all that decides the outcome: not the key, who asks, or when it may start."""
         content = self.model_dump(mode="json", include={"programs", "shots", "options"})
         return digest({"qpu": qpu, **content})

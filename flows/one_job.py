@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -26,6 +27,8 @@ from qpuflow.ledger.submissions import Accepted
 from qpuflow.tasks.admission import Journey, admit
 
 WAIT_FOR_OTHER_SECONDS = 0.5
+BEFORE_START = timedelta(seconds=3)
+"""A worker's run is started later than this; one that is called from Python waits here."""
 
 
 class JobFailed(QpuflowError):
@@ -41,6 +44,8 @@ async def run_job(request: JobRequest) -> JobReport:
         accepted = await admit(ledger, principal, request, Journey(qpu, str(run_id), run_id))
         await _name(run_id, qpu, principal.user, accepted)
         await _retry_if_failed(ledger, principal, accepted, run_id)
+        if request.not_before is not None:
+            await _wait_until_due(ledger, principal, accepted.job_id)
         try:
             # A run with one job has nobody to linger for, and another run would be a riddle.
             batch_id = accepted.batch_id
@@ -78,6 +83,16 @@ async def _retry_if_failed(
         job = await jobs.find(session, principal, accepted.job_id)
         if job.state is JobState.FAILED and await carriers.belongs(session, job.batch_id, run_id):
             await jobs.retry(session, principal, job.id, run_id)
+
+
+async def _wait_until_due(ledger: Ledger, principal: Principal, job_id: UUID) -> None:
+    while True:
+        async with ledger.begin() as session:
+            job = await jobs.find(session, principal, job_id)
+        due = job.not_before is None or job.not_before < datetime.now(UTC) + BEFORE_START
+        if due or job.state.is_final:
+            return
+        await asyncio.sleep(WAIT_FOR_OTHER_SECONDS)
 
 
 async def _wait_for_other(ledger: Ledger, principal: Principal, job_id: UUID) -> None:

@@ -17,6 +17,7 @@ from qpuflow.domain.principal import Principal, service
 from qpuflow.domain.settings import Settings
 from qpuflow.flows import abandoned
 from qpuflow.flows.holders import is_gone
+from qpuflow.flows.missed import end_missed
 from qpuflow.flows.outbox import create_runs
 from qpuflow.flows.resources import resources
 from qpuflow.ledger import batches, carriers, events, jobs
@@ -32,10 +33,12 @@ DEAD_LETTER = "DeadLetter"
 async def reap() -> int:
     """Take back what dead carriers hold, and create the runs that are missing.
 
-    Returns how many carriers were replaced.
+    Jobs that nobody started in time end, whether or not a worker serves their QPU. Returns how
+    many carriers were replaced.
     """
     async with resources() as shared:
         replaced = await take_back(shared.ledger, shared.settings)
+        await end_missed(shared.ledger)
         await create_runs(shared.ledger)
     return replaced
 

@@ -203,7 +203,7 @@ async def _slots(
 ASKING = text(
     """
     SELECT j.id, j.batch_id, j."user", j.project, j.number, j.estimate_seconds,
-           j.moved_up_at IS NOT NULL
+           j.not_before, j.start_by, j.moved_up_at IS NOT NULL
     FROM jobs j JOIN carriers c ON c.batch_id = j.batch_id AND c.state = 'live'
     WHERE j.qpu = :qpu AND j.asks_since IS NOT NULL AND j.state = 'preparing'
       AND (c.id = :carrier OR c.heartbeat_at > now() - make_interval(secs => :silence))
@@ -218,19 +218,7 @@ async def _asking(session: AsyncSession, question: Question) -> list[Waiting]:
         "silence": question.lease_seconds,
     }
     rows = await session.execute(ASKING, values)
-    return [_waiting(*row) for row in rows.tuples()]
-
-
-def _waiting(
-    job_id: UUID,
-    batch_id: UUID,
-    user: str,
-    project: str,
-    number: int,
-    estimate_seconds: float,
-    is_first: bool,
-) -> Waiting:
-    return Waiting(job_id, batch_id, user, project, number, estimate_seconds, is_first=is_first)
+    return [Waiting(*row) for row in rows.tuples()]
 
 
 COUNT = text(
@@ -299,8 +287,9 @@ async def _last_active(
 
 
 async def _with_work(session: AsyncSession, qpu: str, projects: Sequence[str]) -> list[str]:
-    """Those whose jobs are still on their way here."""
+    """Those whose jobs are still on their way here, and due."""
     found: list[str] = []
+    now = func.clock_timestamp()
     resting = select(Carrier.batch_id).where(
         Carrier.state == CarrierState.LIVE.value, Carrier.resting_since.is_not(None)
     )
@@ -311,6 +300,8 @@ async def _with_work(session: AsyncSession, qpu: str, projects: Sequence[str]) -
             JobRow.state.in_(TO_START),
             JobRow.asks_since.is_(None),
             JobRow.batch_id.not_in(resting),
+            func.coalesce(JobRow.not_before, now) <= now,
+            func.coalesce(JobRow.start_by, now) >= now,
         )
         if await session.scalar(query.limit(1)) is not None:
             found.append(project)
@@ -379,12 +370,14 @@ async def _forecast_first(
 
 
 def _of(row: JobRow) -> Waiting:
-    return _waiting(
+    return Waiting(
         row.id,
         row.batch_id,
         row.user,
         row.project,
         row.number,
         row.estimate_seconds,
+        row.not_before,
+        row.start_by,
         row.moved_up_at is not None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID, uuid4
 
 from sqlalchemy import Select, bindparam, func, insert, select, text, update
@@ -29,12 +30,16 @@ MAX_JOBS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class CarriedBy:
-    """Whose jobs, on what; and the flow run that exists already, for a job started in Prefect."""
+    """Whose jobs, on what; and the flow run that exists already, for a job started in Prefect.
+
+    `not_before` is a coming moment: what may not start yet keeps no other job's run waiting.
+    """
 
     qpu: str
     user: str
     project: str
     flow_run_id: UUID | None = None
+    not_before: datetime | None = None
 
 
 async def join(session: AsyncSession, carried_by: CarriedBy, job_count: int = 1) -> UUID:
@@ -56,6 +61,7 @@ _JOIN = text(
         closed_at = CASE WHEN job_count < :most THEN closed_at ELSE now() END
     WHERE qpu = :qpu AND "user" = :user AND project = :project AND kind = 'shared'
       AND state <> 'closed'
+      AND coalesce(not_before, '-infinity') = coalesce(CAST(:start AS timestamptz), '-infinity')
     RETURNING id, state <> 'closed' AS accepts, pg_notify(:channel, CAST(id AS text))
     """
 )
@@ -67,6 +73,7 @@ async def _accepting(session: AsyncSession, carried_by: CarriedBy, job_count: in
         "qpu": carried_by.qpu,
         "user": carried_by.user,
         "project": carried_by.project,
+        "start": carried_by.not_before,
         "jobs": job_count,
         "most": MAX_JOBS,
         "channel": Channel.JOINED.value,
@@ -86,6 +93,7 @@ async def _open(
         "user": carried_by.user,
         "project": carried_by.project,
         "job_count": job_count,
+        "not_before": carried_by.not_before,
     }
     written = await session.scalar(
         upsert(Batch).values(values).on_conflict_do_nothing().returning(Batch.id)

@@ -20,6 +20,8 @@ from qpuflow.ledger.schema import BatchKind
 
 AHEAD = timedelta(seconds=5)
 """So long before its job may start a carrier begins to prepare it."""
+NOT_BEFORE_AHEAD_SECONDS = 2.0
+"""The same where a moment was asked for: it looks every second, and has a seat meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,9 @@ UNBEGUN = text(
         FROM carriers c JOIN batches b ON b.id = c.batch_id
         WHERE c.state IN ('pending', 'live') AND c.holder IS NULL AND b.qpu = :qpu
             AND c.asleep_at IS NULL AND c.resting_since IS NULL
+            AND (b.not_before IS NULL
+                OR b.not_before < clock_timestamp() + make_interval(secs => :ahead)
+                OR NOT EXISTS (SELECT FROM jobs WHERE batch_id = b.id AND state = 'queued'))
             AND CASE WHEN c.flow_run_id IS NULL THEN NOT :is_own_held
                 ELSE c.flow_run_id <> ALL(:held) END
     ), oldest AS (
@@ -79,7 +84,12 @@ async def next_carriers(
 
     One of each user. What the QPU has already is asked for before all, whatever is booked.
     """
-    values = {"qpu": qpu, "held": list(held.runs), "is_own_held": held.is_own}
+    values = {
+        "qpu": qpu,
+        "held": list(held.runs),
+        "is_own_held": held.is_own,
+        "ahead": NOT_BEFORE_AHEAD_SECONDS,
+    }
     rows = (await session.execute(UNBEGUN, values)).tuples().all()
     if not rows:
         return []

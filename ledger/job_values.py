@@ -29,4 +29,6 @@ def value_of(row: JobRow) -> Job:
         timings=row.timings,
         estimate_cost=row.estimate_cost,
         cost_unit=row.cost_unit,
+        not_before=row.not_before,
+        start_by=row.start_by,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import (
@@ -24,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.errors import NotFound
 from qpuflow.domain.job import OPEN, IllegalTransition, Job, JobState
+from qpuflow.domain.policy import missed
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.quota import Scope
 from qpuflow.ledger import batches, carriers, events, reservations
@@ -158,7 +160,8 @@ async def retry(
 
     It travels in its batch's carrier; where there is none any more, in the run of that id, or in
     one to be created. Raises `IllegalTransition` when the job has not failed, since the QPU may
-    have it, and `QuotaExceeded` when the project has too little left by now.
+    have it, or is not to start any more, and `QuotaExceeded` when the project has too little left
+    by now.
     """
     job = await find(session, principal, job_id)
     await batches.lock(session, job.batch_id)
@@ -168,6 +171,8 @@ async def retry(
         session, principal, [job_id], JobState.QUEUED, reason=why, sources=failed
     ):
         raise IllegalTransition(f"Job {job_id} has not failed, so there is nothing to retry")
+    if job.start_by is not None and job.start_by < datetime.now(UTC):
+        raise IllegalTransition(missed(job.start_by), remedy="Submit it anew.")
     await next_attempt(session, [job_id])
     await session.execute(
         update(JobRow).where(JobRow.id == job_id).values(cancel_requested_at=None, carriers_lost=0)

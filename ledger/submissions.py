@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.errors import Conflict
+from qpuflow.domain.errors import Conflict, InputError
 from qpuflow.domain.job import JobState
+from qpuflow.domain.policy import missed
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.quota import Scope
 from qpuflow.domain.request import JobRequest, ProgramFormat
@@ -66,7 +68,8 @@ async def accept(
     """Write the job, or find the one that the same user submitted under the same key.
 
     With `flow_run_id` the job travels alone in that run; without, it joins the user's open batch.
-    Raises `Conflict` when the key stands for other content, and `QuotaExceeded`.
+    Raises `Conflict` when the key stands for other content, `InputError` when a new job's latest
+    start has passed, and `QuotaExceeded`.
     """
     (accepted,) = await accept_all(ledger, principal, [submission], flow_run_id)
     return accepted
@@ -132,8 +135,20 @@ def _other_content(key: str, what: str) -> Conflict:
     )
 
 
-def _qpu(submission: Submission) -> str:
-    return submission.qpu
+def _groups(
+    fresh: Sequence[Submission], principal: Principal, flow_run_id: UUID | None
+) -> dict[CarriedBy, list[Submission]]:
+    """Those that travel together, in the order in which everybody locks their batches."""
+    now, groups = datetime.now(UTC), defaultdict[CarriedBy, list[Submission]](list)
+    for one in fresh:
+        start_by, start = one.request.start_by, one.request.not_before
+        if start_by is not None and start_by <= now:
+            raise InputError(missed(start_by), remedy="Give a later one, or none.")
+        start = start if start is not None and start > now else None
+        groups[CarriedBy(one.qpu, principal.user, principal.project, flow_run_id, start)].append(
+            one
+        )
+    return dict(sorted(groups.items(), key=lambda item: (item[0].qpu, item[0].not_before or now)))
 
 
 async def _write(
@@ -146,19 +161,20 @@ async def _write(
     """All payloads, then all batches, then the account book: the order in which others lock."""
     if not fresh:
         return {}
-    groups = {qpu: list(group) for qpu, group in groupby(sorted(fresh, key=_qpu), key=_qpu)}
+    groups = _groups(fresh, principal, flow_run_id)
+    qpus = dict.fromkeys(carried_by.qpu for carried_by in groups)
     await accounts.require_member(session, principal)
-    for qpu in groups:
+    for qpu in qpus:
         await controls.require_accepting(session, qpu)
     await ledger.payloads.record(session, [one.source for s in fresh for one in s.programs])
     accepted: dict[str, Accepted] = {}
-    for qpu, group in groups.items():
-        carried_by = CarriedBy(qpu, principal.user, principal.project, flow_run_id)
+    for carried_by, group in groups.items():
         batch_id = await batches.join(session, carried_by, len(group))
         accepted |= {one.key: Accepted(uuid4(), batch_id, is_new=True) for one in group}
     await _insert(session, principal, fresh, accepted)
     # Last, since others of the project wait from here to the commit.
-    for qpu, group in groups.items():
+    for qpu in qpus:
+        group = [one for one in fresh if one.qpu == qpu]
         estimates = {accepted[one.key].job_id: one.estimate_seconds for one in group}
         await reservations.accept(session, principal, Scope(principal.project, qpu), estimates)
     return accepted
@@ -192,6 +208,8 @@ def _job(accepted: Accepted, principal: Principal, submission: Submission) -> di
         "program_count": len(submission.programs),
         "batch_id": accepted.batch_id,
         "estimate_seconds": submission.estimate_seconds,
+        "not_before": submission.request.not_before,
+        "start_by": submission.request.start_by,
     }
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.job import JobState
-from qpuflow.domain.policy import Wait
+from qpuflow.domain.policy import Wait, missed
 from qpuflow.ledger import arbiter, carriers, jobs, leases
 from qpuflow.ledger.arbiter import After, Question, Turn
 from qpuflow.tasks import waiting_room
@@ -47,7 +47,8 @@ async def book_slot(chunk: Chunk) -> Chunk:
             answer, cancelled, is_known = await _ask(chunk, ready)
             if isinstance(answer, Turn):
                 return _granted(chunk, answer)
-            if cancelled or not is_known or _gives_up(chunk.carrying, answer):
+            is_late = any(_is_late(work) for work in chunk.active)
+            if cancelled or is_late or not is_known or _gives_up(chunk.carrying, answer):
                 return chunk.updated(_left(work, cancelled) for work in chunk.active)
             ready = {}
             await _rest(chunk, answer)
@@ -151,15 +152,19 @@ async def _ask(
 
 def _granted(chunk: Chunk, turn: Turn) -> Chunk:
     others = [work for work in chunk.active if work.job.id not in turn.job_ids]
-    return chunk.updated(
-        (work.put_back(NOT_YET) for work in others), fencing_token=turn.fencing_token
-    )
+    return chunk.updated((_left(work, set()) for work in others), fencing_token=turn.fencing_token)
 
 
 def _left(work: Work, cancelled: set[UUID]) -> Work:
     if work.job.id in cancelled:
         return work.ended(JobState.CANCELLED, CANCELLED)
+    if _is_late(work) and (start_by := work.job.start_by):
+        return work.ended(JobState.FAILED, missed(start_by))
     return work.put_back(NOT_YET)
+
+
+def _is_late(work: Work) -> bool:
+    return work.job.start_by is not None and work.job.start_by < datetime.now(UTC)
 
 
 async def _rest(chunk: Chunk, answer: Wait | After) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -10,9 +11,17 @@ from uuid import UUID
 import typer
 
 from qpuflow.deployments.cli import tables
-from qpuflow.deployments.cli.context import Json, State, console, notes, print_json
+from qpuflow.deployments.cli.context import (
+    Json,
+    State,
+    console,
+    notes,
+    print_json,
+    settings_of,
+)
 from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.job import JobState
+from qpuflow.domain.moments import read_moment
 from qpuflow.domain.report import JobReport
 
 if TYPE_CHECKING:
@@ -63,6 +72,13 @@ def submit(
     max_cost: Annotated[
         str | None, typer.Option(help="Fail rather than cost more: 20 HQC, 1.50 USD, 2m30s.")
     ] = None,
+    not_before: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Earliest start: +2h, or an ISO time.")
+    ] = None,
+    start_by: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Latest start; if it passes, the job fails, uncharged."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the results.")] = False,
     timeout: Timeout = None,
     json: Json = False,
@@ -88,6 +104,8 @@ def submit(
             "mitigate_readout": mitigate_readout,
             "max_cost": max_cost,
         },
+        not_before=_moment(context, not_before),
+        start_by=_moment(context, start_by),
     )
     state = context.ensure_object(State)
     if not wait:
@@ -100,6 +118,11 @@ def submit(
         return await _watched(connection, receipt.job_id, timeout)
 
     _finish(state.call(submit_and_wait), as_json=json)
+
+
+def _moment(context: typer.Context, text: str | None) -> datetime | None:
+    now = datetime.now(UTC)
+    return None if text is None else read_moment(text, settings_of(context).zone, now, now)
 
 
 def status(context: typer.Context, job: JobText, json: Json = False) -> None:

@@ -35,6 +35,7 @@ from qpuflow.domain.settings import Settings
 from qpuflow.drivers.fork_servers import prefork
 from qpuflow.flows.admitting import admit_run, welcome_back
 from qpuflow.flows.claiming import Claims
+from qpuflow.flows.missed import end_missed
 from qpuflow.flows.outbox import is_ledgers, prefect_client, queued
 from qpuflow.flows.reap import take_back
 from qpuflow.flows.resources import Resources, acting_as, keep_resources
@@ -149,6 +150,7 @@ class Engine:
                 try:
                     if not await self._fill():
                         await waiting_list.show(self._offer.held, is_open=self._offer.seats > 0)
+                        await end_missed(self._shared.ledger, self._qpu)
                         await within(self._look, LOOK_FOR_WORK_SECONDS)
                 except Exception as error:  # noqa: BLE001  else nothing would ever start again
                     _log.warning("Nothing started: %s", error, exc_info=_unexpected(error))

@@ -35,7 +35,7 @@ class CarrierState(StrEnum):
 
 
 class Batch(Base):
-    """Jobs of one user and project on one QPU that share a carrier."""
+    """Jobs of one user and project on one QPU, with one earliest start, that share a carrier."""
 
     __tablename__ = "batches"
     __table_args__ = (
@@ -46,6 +46,7 @@ class Batch(Base):
             "qpu",
             "user",
             "project",
+            text("coalesce(not_before, '-infinity')"),
             unique=True,
             postgresql_where=text("kind = 'shared' AND state <> 'closed'"),
         ),
@@ -58,6 +59,8 @@ class Batch(Base):
     user: Mapped[str] = mapped_column(ForeignKey("users.name"))
     project: Mapped[str] = mapped_column(ForeignKey("projects.name"))
     job_count: Mapped[int] = mapped_column(default=0)
+    not_before: Mapped[datetime | None]
+    """None: its jobs could start when they were accepted."""
     created_at: Mapped[CreatedAt]
     closed_at: Mapped[datetime | None]
 

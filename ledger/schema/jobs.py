@@ -39,6 +39,7 @@ class JobRow(Base):
         one_of("state", JobState),
         UniqueConstraint("user", "key"),
         CheckConstraint("shots >= 1 AND attempt >= 1 AND estimate_seconds >= 0", name="numbers"),
+        CheckConstraint("start_by > not_before", name="start"),
         CheckConstraint(
             "(finished_at IS NOT NULL) = (state IN ('completed', 'failed', 'cancelled'))",
             name="finished",
@@ -57,6 +58,11 @@ class JobRow(Base):
             "project",
             "number",
             postgresql_where=text("state IN ('queued', 'preparing')"),
+        ),
+        Index(
+            "ix_jobs_start_by",
+            "start_by",
+            postgresql_where=text("start_by IS NOT NULL AND state IN ('queued', 'unapproved')"),
         ),
         Index(None, "batch_id"),
         Index(None, "user", "created_at"),
@@ -87,6 +93,9 @@ class JobRow(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
+    not_before: Mapped[datetime | None]
+    start_by: Mapped[datetime | None]
+    """The earliest start, and the latest that is of use."""
     asks_since: Mapped[datetime | None]
     """Since when it is ready to run and its carrier asks for a lane."""
     moved_up_at: Mapped[datetime | None]

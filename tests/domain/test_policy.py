@@ -185,7 +185,38 @@ def test_nothing_starts_before_or_after_its_time() -> None:
     state = QpuState(waiting=(job(1, not_before=at(10)),))
     assert waits(state).until == at(10)
     assert granted(state, 10) == [1]
-    assert "has passed" in waits(QpuState(waiting=(job(1, deadline=at(5)),)), 6).reason
+    late = QpuState(waiting=(job(1, start_by=at(5)),))
+    assert granted(late, 5) == [1]
+    assert waits(late, 5.1) == Wait("Its latest start, 2028-02-29 12:00:05 UTC, has passed")
+
+
+def test_what_would_start_too_late_is_no_part_of_a_turn() -> None:
+    jobs = (job(1, "bob", 4), job(2, "bob", 4, start_by=at(3)), job(3, "bob", 4, start_by=at(4)))
+    turn = tuple(replace(one, batch="b") for one in jobs)
+    assert granted(QpuState(waiting=turn)) == [1, 3]
+
+
+def test_a_booker_whose_work_is_too_late_keeps_nobody_out() -> None:
+    late = job(2, start_by=at(40))
+    state = QpuState(slots=(slot(0, 100),), waiting=(job(1, "bob"), late))
+    assert granted(state, 50) == [1]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (QpuState(running=(Running("eve", at(60)),)), "Other jobs come first"),
+        (QpuState(slots=(slot(0, 60, None),)), "The QPU is in maintenance until"),
+    ],
+)
+def test_who_is_not_expected_to_start_in_time_is_told(state: QpuState, reason: str) -> None:
+    hurried = replace(state, waiting=(job(1, start_by=at(30)),))
+    told = explain(hurried, NOON)[1]
+    assert told.reason.startswith(reason)
+    assert told.reason.endswith("It is not expected to start by its latest start")
+    assert told.until is None
+    in_time = replace(state, waiting=(job(1, start_by=at(60)),))
+    assert explain(in_time, NOON)[1].until == at(60)
 
 
 def test_what_overruns_into_a_booking_is_cut_off_after_its_estimate_and_the_guard() -> None:

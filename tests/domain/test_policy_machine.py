@@ -76,11 +76,15 @@ class PolicyMachine(RuleBasedStateMachine):
         estimate=strategies.sampled_from([1, 2, 5, 14, 40]),
         truth=strategies.sampled_from([0.5, 1.0, 1.0, 1.0, 10.0]),
         later=strategies.sampled_from([0, 0, 0, 15]),
+        useful=strategies.sampled_from([0, 0, 0, 4, 30]),
     )
-    def submit(self, user: str, estimate: int, truth: float, later: int) -> None:
+    def submit(self, user: str, estimate: int, truth: float, later: int, useful: int) -> None:
         self.numbers += 1
         not_before = self.now + seconds(later) if later else None
-        job = Waiting(self.numbers, user, user, user, self.numbers, estimate / 2, not_before)
+        start_by = self.now + seconds(later + useful) if useful else None
+        job = Waiting(
+            self.numbers, user, user, user, self.numbers, estimate / 2, not_before, start_by
+        )
         self.takes[job.id] = job.estimate_seconds * truth
         self.waiting.append(job)
         self.start()
@@ -146,6 +150,7 @@ class PolicyMachine(RuleBasedStateMachine):
     def start(self) -> None:
         while isinstance(decision := decide(self.state(), self.now), Grant):
             self.check(decision)
+            self.check_each_starts_in_its_time(decision)
             for job in decision.jobs:
                 self.waiting.remove(job)
             truth = sum(self.takes[job.id] for job in decision.jobs)
@@ -180,6 +185,13 @@ class PolicyMachine(RuleBasedStateMachine):
             if slot.starts_at > self.now and slot.project != grant.jobs[0].project:
                 assert self.now + seconds(total + (0 if own else GUARD)) <= slot.starts_at
 
+    def check_each_starts_in_its_time(self, grant: Grant) -> None:
+        start = self.now
+        for job in grant.jobs:
+            assert job.not_before is None or job.not_before <= self.now
+            assert job.start_by is None or start <= job.start_by
+            start += seconds(job.estimate_seconds)
+
     def check_it_may_be_lent(self, grant: Grant, slot: Slot) -> None:
         assert slot.project is not None, "maintenance is lent to nobody"
         assert len(grant.jobs) == 1
@@ -209,7 +221,8 @@ class PolicyMachine(RuleBasedStateMachine):
             late = self.now + seconds(job.estimate_seconds + (0 if own else GUARD))
             ahead = [s for s in self.slots if s.starts_at > self.now and s.project != job.project]
             due = job.not_before is None or job.not_before <= self.now
-            if due and all(late <= slot.starts_at for slot in ahead):
+            late_already = job.start_by is not None and job.start_by < self.now
+            if due and not late_already and all(late <= slot.starts_at for slot in ahead):
                 found.append(job)
         return found
 
@@ -240,11 +253,15 @@ class PolicyMachine(RuleBasedStateMachine):
     def every_waiting_job_has_a_reason_and_a_start(self) -> None:
         told = explain(self.state(), self.now)
         assert set(told) == {job.id for job in self.waiting}
-        for wait in told.values():
+        for job in self.waiting:
+            wait = told[job.id]
             assert isinstance(wait, Wait)
             assert wait.reason
-            assert wait.until is not None
-            assert wait.until >= self.now
+            if wait.until is None:
+                assert job.start_by is not None
+                assert "latest start" in wait.reason
+            else:
+                assert self.now <= wait.until <= (job.start_by or wait.until)
 
 
 TestPolicy = PolicyMachine.TestCase

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 import pytest
 from pydantic import ValidationError
@@ -53,10 +54,33 @@ def test_nameless_programs_are_numbered_and_equal_names_refused() -> None:
         _request(programs=[{"source": BELL, "name": "a"}, {"source": BELL, "name": "a"}])
 
 
-def test_the_content_hash_ignores_who_asks_and_under_which_key() -> None:
-    assert _request(key="a", user="u", project="p").content_hash("aer") == _request().content_hash(
-        "aer"
-    )
+def test_the_content_hash_ignores_who_asks_under_which_key_and_for_when() -> None:
+    other = _request(key="a", user="u", project="p", not_before="2028-02-29T12:00:00Z")
+    assert other.content_hash("aer") == _request().content_hash("aer")
+
+
+def test_start_times_are_kept_in_utc() -> None:
+    request = _request(not_before="2028-02-29T12:00:00+05:30", start_by="2028-02-29T12:00:00Z")
+    assert request.not_before == datetime(2028, 2, 29, 6, 30, tzinfo=UTC)
+    assert str(request.not_before) == "2028-02-29 06:30:00+00:00"
+    assert JobRequest.model_validate(request.model_dump(mode="json")) == request
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ({"not_before": "2028-02-29T12:00:00"}, "timezone"),
+        ({"not_before": "9999-12-31T23:59:59-10:00"}, "no such moment"),
+        ({"start_by": "soon"}, "datetime"),
+        (
+            {"not_before": "2028-02-29T12:00:00Z", "start_by": "2028-02-29T13:00:00+01:00"},
+            "start_by, 2028-02-29 12:00:00 UTC, is not after not_before, 2028-02-29 12:00:00 UTC",
+        ),
+    ],
+)
+def test_start_times_that_cannot_be_meant_are_refused(times: dict[str, str], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        _request(**times)
 
 
 @pytest.mark.parametrize(

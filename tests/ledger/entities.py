@@ -52,9 +52,11 @@ async def submission(
     source: str = SOURCE,
     qpu: str = QPU,
     estimate_seconds: float = 0.0,
+    **times: Any,
 ) -> Submission:
-    request = JobRequest(programs=[Program(name="coin", source=source)], shots=10)
-    program = AcceptedProgram(
+    program = Program(name="coin", source=source)
+    request = JobRequest(programs=[program], shots=10, **times)
+    accepted = AcceptedProgram(
         "coin",
         ProgramFormat.OPENQASM3,
         await ledger.payloads.keep(source.encode(), "text/plain"),
@@ -63,7 +65,7 @@ async def submission(
         1,
         1,
     )
-    return Submission(request, qpu, key or uuid4().hex, [program], estimate_seconds)
+    return Submission(request, qpu, key or uuid4().hex, [accepted], estimate_seconds)
 
 
 async def submit(
@@ -75,8 +77,9 @@ async def submit(
     run: UUID | None = None,
     qpu: str = QPU,
     estimate_seconds: float = 0.0,
+    **times: Any,
 ) -> Accepted:
-    wish = await submission(ledger, key, source, qpu, estimate_seconds)
+    wish = await submission(ledger, key, source, qpu, estimate_seconds, **times)
     return await submissions.accept(ledger, principal, wish, run)
 
 

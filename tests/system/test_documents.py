@@ -76,7 +76,7 @@ async def test_the_python_of_the_results_guide_runs(stack: Installation) -> None
 
 async def test_time_is_booked_as_the_guide_says(stack: Installation) -> None:
     for command in commands("docs/bookings.md"):
-        answer = await stack.run(*command)
+        answer = await stack.run(*command, cwd=ROOT)
         assert answer.code == 0, answer
     await check_python(stack, "docs/bookings.md", 0)
 

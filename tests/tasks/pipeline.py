@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -55,12 +56,15 @@ class Pipeline:
         who: Principal = USER,
         observables: Mapping[str, dict[str, float]] | None = None,
         points: Sequence[dict[str, float]] = (),
+        start_by: datetime | None = None,
         **options: Any,
     ) -> list[UUID]:
         programs = [
             Program(source=source, parameters=list(points), observables=dict(observables or {}))
         ]
-        request = JobRequest(programs=programs, shots=10, options=JobOptions(**options))
+        request = JobRequest(
+            programs=programs, shots=10, options=JobOptions(**options), start_by=start_by
+        )
         accepted = [
             await admit(self.ledger, who, request, Journey(NAME, key=uuid4().hex))
             for _ in range(count)

@@ -140,6 +140,25 @@ async def test_a_job_that_waits_for_its_turn_can_be_cancelled_and_its_neighbours
     assert qpu.executions() == []
 
 
+async def test_a_job_that_waits_past_its_latest_start_fails_and_its_neighbours_wait_on(
+    pipeline: Pipeline, qpu: JournalledQpu
+) -> None:
+    (patient,) = await pipeline.submit()
+    (hurried,) = await pipeline.submit(start_by=datetime.now(UTC) + timedelta(seconds=10))
+    carrying = await pipeline.begin(await pipeline.batch_of(patient))
+    chunk = await run(transpile, await pipeline.take(carrying))
+    await book(pipeline, -1, 3600)
+    async with asyncio.timeout(60):
+        await run(store, await run(book_slot, chunk))
+    assert await all_of(pipeline, [patient, hurried]) == [
+        (JobState.QUEUED, 1),
+        (JobState.FAILED, 1),
+    ]
+    assert "latest start" in str((await pipeline.job(hurried)).reason)
+    assert qpu.executions() == []
+    assert await scalar(pipeline.ledger, "SELECT count(*) FROM charges") == 0
+
+
 async def test_who_waits_for_a_booking_to_end_keeps_nobody_out_of_a_seat(
     pipeline: Pipeline, qpu: JournalledQpu
 ) -> None:

@@ -53,17 +53,23 @@ CUT_OFF = "The rack's daemon ended while it ran; it is not run again"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    token: str
+class Standing:
+    """What everybody who waits for a job asks for, and often: not what is large of it."""
+
     number: int
     state: RemoteState
     message: str
-    request: bytes
-    results: bytes | None
 
     @property
     def ticket(self) -> str:
         return f"rack-{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Standing):
+    token: str
+    request: bytes
+    results: bytes | None
 
 
 class Journal:
@@ -109,19 +115,24 @@ class Journal:
                 (token, count + 1, fencing_token, RemoteState.QUEUED, request),
             )
         self._kept_bytes += len(request)
-        return Entry(token, count + 1, RemoteState.QUEUED, "", request, None)
+        return Entry(count + 1, RemoteState.QUEUED, "", token, request, None)
+
+    def standing(self, token: str) -> Standing | None:
+        query = "SELECT number, state, message FROM jobs WHERE token = ?"
+        row = self._connection.execute(query, (token,)).fetchone()
+        return row and Standing(row[0], RemoteState(row[1]), row[2])
 
     def find(self, token: str) -> Entry | None:
         row = self._connection.execute(
-            "SELECT token, number, state, message, request, results FROM jobs WHERE token = ?",
+            "SELECT number, state, message, token, request, results FROM jobs WHERE token = ?",
             (token,),
         ).fetchone()
-        return row and Entry(row[0], row[1], RemoteState(row[2]), *row[3:])
+        return row and Entry(row[0], RemoteState(row[1]), *row[2:])
 
     def close_token(self, token: str) -> None:
         """Accept it no more, unless it has been accepted."""
         with self._transaction():
-            if self.find(token) is None:
+            if self.standing(token) is None:
                 self._connection.execute(
                     "INSERT OR IGNORE INTO closed (token, at) VALUES (?, ?)", (token, time.time())
                 )

@@ -28,7 +28,7 @@ from qpuflow.domain.limits import check_limits
 from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.qblox.config import Configuration, load_configuration
 from qpuflow.drivers.qblox.daemon.certificate import CertificateWatch
-from qpuflow.drivers.qblox.daemon.journal import PAGE, Entry, Journal
+from qpuflow.drivers.qblox.daemon.journal import PAGE, Entry, Journal, Standing
 from qpuflow.drivers.qblox.devices import device_of
 from qpuflow.drivers.qblox.engine import Engine
 from qpuflow.drivers.qblox.link import messages
@@ -194,13 +194,13 @@ class Rack:
         self, token: str, known: RemoteState | None, seconds: float
     ) -> messages.State:
         def another() -> bool:
-            entry = self._journal.find(token)
-            return entry is None or entry.state is not known or entry.state.is_final
+            standing = self._journal.standing(token)
+            return standing is None or standing.state is not known or standing.state.is_final
 
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._news:
                 await self._news.wait_for(another)
-        return _state(self._journal.find(token))
+        return _state(self._journal.standing(token))
 
     def _results(self, token: str) -> messages.Results:
         entry = self._journal.find(token)
@@ -220,7 +220,7 @@ class Rack:
             await asyncio.wait([running.task])
         self._journal.end(token, RemoteState.CANCELLED)
         await self._tell()
-        return _state(self._journal.find(token))
+        return _state(self._journal.standing(token))
 
     async def _telemetry(self) -> dict[str, float | str | None]:
         """Whoever reads sensors in the middle of a run would wait for its end."""
@@ -396,7 +396,7 @@ def _too_large(size: int) -> str:
     )
 
 
-def _state(entry: Entry | None) -> messages.State:
-    if entry is None:
+def _state(standing: Standing | None) -> messages.State:
+    if standing is None:
         return messages.State()
-    return messages.State(ticket=entry.ticket, state=entry.state, message=entry.message)
+    return messages.State(ticket=standing.ticket, state=standing.state, message=standing.message)

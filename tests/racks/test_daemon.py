@@ -262,7 +262,7 @@ async def test_a_result_that_is_too_large_to_be_sent_or_kept_fails_and_says_so(
         engine.dataset = large
         journal.accept("one", 1, empty("one"))
         with monkeypatch.context() as patch:
-            patch.setattr("qpuflow.drivers.qblox.daemon.rack.MOST_RESULTS_BYTES", 10_000)
+            patch.setattr("qpuflow.drivers.qblox.daemon.running.MOST_RESULTS_BYTES", 10_000)
             entry = await ended(rack, journal)
         assert entry.state is RemoteState.FAILED
         assert "the link carries" in entry.message

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,47 +28,19 @@ from qpuflow.drivers.base import RemoteState
 from qpuflow.drivers.qblox.config import Configuration, load_configuration
 from qpuflow.drivers.qblox.daemon.certificate import CertificateWatch
 from qpuflow.drivers.qblox.daemon.journal import PAGE, Entry, Journal, Standing
+from qpuflow.drivers.qblox.daemon.running import Running
 from qpuflow.drivers.qblox.devices import device_of
 from qpuflow.drivers.qblox.engine import Engine
 from qpuflow.drivers.qblox.link import messages
 from qpuflow.drivers.qblox.link.errors import failure_of
 from qpuflow.drivers.qblox.link.messages import VERSION
-from qpuflow.drivers.qblox.link.sockets import MOST_BYTES
 from qpuflow.drivers.qblox.session import Ran
 from qpuflow.drivers.qblox.settings import RackSettings
-from qpuflow.ledger.dataset_codec import encode
 
 T = TypeVar("T")
-MOST_RESULTS_BYTES = MOST_BYTES - 1024
-"""Of one job, as they are sent: the link's own words come before them."""
 _TOLD_ALWAYS = ("waiting", "busy_fraction", "certificate_days")
 """Of its health, with the telemetry."""
 _log = logging.getLogger("qpuflow.rack")
-
-
-@dataclass(slots=True)
-class _Running:
-    token: str
-    task: asyncio.Task[Ran]
-    end: _End | None = None
-
-    def conclude(self) -> _End:
-        """Once the task is done. Results are up to 256 MB: the first time takes a while."""
-        if self.end is None:
-            self.end = _end_of(self.task)
-            if self.end.state is RemoteState.FAILED:
-                _log.warning("%s failed: %s", self.token, self.end.message)
-        return self.end
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """What became of work that is done, as it is written."""
-
-    state: RemoteState
-    message: str = ""
-    results: bytes | None = None
-    played_seconds: float = 0.0
 
 
 class Rack:
@@ -88,8 +59,8 @@ class Rack:
         self._journal = journal
         self._engine = engine
         self._certificate = certificate
-        self._running: _Running | None = None
-        self._ended: _Running | None = None
+        self._running: Running | None = None
+        self._ended: Running | None = None
         """What has played, and is written while the next one does."""
         self._accepted = asyncio.Event()
         self._news = asyncio.Condition()
@@ -273,7 +244,7 @@ class Rack:
             simulated=self._settings.dummy is not None,
         )
 
-    async def _begin(self, entry: Entry) -> _Running | None:
+    async def _begin(self, entry: Entry) -> Running | None:
         """None where it cannot be read, and has failed."""
         self._engine.configure(self._configuration)
         try:
@@ -285,7 +256,7 @@ class Rack:
             await _written(lambda: self._journal.end(entry.token, RemoteState.FAILED, message))
             return None
         task = asyncio.create_task(self._play(executables, request.shots))
-        self._running = _Running(entry.token, task)
+        self._running = Running(entry.token, task)
         return self._running
 
     async def _play(self, executables: Sequence[Executable], shots: int) -> Ran:
@@ -295,7 +266,7 @@ class Rack:
         finally:
             self._busy_seconds += time.monotonic() - began
 
-    async def _until_ended(self, running: _Running) -> None:
+    async def _until_ended(self, running: Running) -> None:
         await asyncio.wait([running.task])
         if self._running is running:  # else it was written when the rack was stopped
             self._running, self._ended = None, running
@@ -310,7 +281,7 @@ class Rack:
                 self._ended = None
         await self._tell()
 
-    def _write_last(self, running: _Running) -> None:
+    def _write_last(self, running: Running) -> None:
         try:
             if running.task.done():
                 self._record(running)
@@ -320,7 +291,7 @@ class Rack:
             # The next daemon finds it running, and ends it.
             _log.exception("What became of %s is lost", running.token)
 
-    def _record(self, running: _Running) -> None:
+    def _record(self, running: Running) -> None:
         """May be repeated: it is made once, and written until there is room."""
         end = running.conclude()
         try:
@@ -373,27 +344,6 @@ def _require_version(content: bytes) -> None:
                 f"The rack speaks version {VERSION} of the link, and was asked in {version}",
                 remedy="Install the same qpuflow on the rack's host and on the worker's.",
             )
-
-
-def _end_of(task: asyncio.Task[Ran]) -> _End:
-    if task.cancelled():
-        return _End(RemoteState.CANCELLED)
-    if error := task.exception():
-        return _End(RemoteState.FAILED, str(error) or repr(error))
-    ran = task.result()
-    datasets = tuple(encode(dataset) for dataset in ran.datasets)
-    results = messages.Results(datasets=datasets, seconds=ran.seconds)
-    content = results.model_dump_json().encode()
-    if len(content) > MOST_RESULTS_BYTES:
-        return _End(RemoteState.FAILED, _too_large(len(content)))
-    return _End(RemoteState.COMPLETED, results=content, played_seconds=ran.seconds)
-
-
-def _too_large(size: int) -> str:
-    return (
-        f"Its results are {size / 1e6:,.0f} MB as they are sent, and the link carries "
-        f"{MOST_RESULTS_BYTES / 1e6:,.0f} MB of a job. Ask for fewer shots or points, or average."
-    )
 
 
 def _state(standing: Standing | None) -> messages.State:

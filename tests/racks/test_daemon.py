@@ -205,7 +205,7 @@ async def test_what_plays_is_stopped_before_what_has_played_is_written(
             was_closed.append(engine.is_closed)
             raise RuntimeError("no bytes of it")
 
-        monkeypatch.setattr("qpuflow.drivers.qblox.daemon.rack.encode", broken)
+        monkeypatch.setattr("qpuflow.drivers.qblox.daemon.running.encode", broken)
         for token in ("one", "two"):
             journal.accept(token, 1, empty(token))
         with pytest.raises(RuntimeError, match="no bytes of it"):

@@ -30,6 +30,11 @@ class QpuBlock(Block):
         title="Lanes",
         description="How many jobs may run at once: 1 for hardware, more for simulators.",
     )
+    projects: list[str] = Field(
+        default_factory=list[str],
+        title="Projects",
+        description="Only they may use this QPU, and the account behind it. Empty: everybody.",
+    )
 
     @property
     def expires_at(self) -> datetime | None:

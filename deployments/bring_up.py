@@ -155,6 +155,7 @@ async def register(ledger: Ledger, reference: str) -> str:
             block=reference,
             pool=name,
             lanes=block.lanes,
+            projects=block.projects,
         )
     return name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -35,6 +36,15 @@ class Principal:
     def require_operator(self, action: str) -> None:
         if not self.is_operator:
             raise AccessDenied(f"{self.user!r} may not {action}", remedy="Ask an operator.")
+
+    def require_use(self, qpu: str, projects: Collection[str]) -> None:
+        """`projects`: whom the QPU is for; empty: everybody. Operators may use every QPU."""
+        if projects and self.project not in projects and not self.is_operator:
+            raise AccessDenied(
+                f"{qpu} is not for project {self.project!r}",
+                remedy=f"It is for {', '.join(sorted(projects))}. Name one of yours, or ask an "
+                "operator.",
+            )
 
 
 def service(name: str) -> Principal:

@@ -26,7 +26,7 @@ from qpuflow.domain.booking import (
 )
 from qpuflow.domain.errors import AccessDenied, Conflict, NotFound
 from qpuflow.domain.principal import Principal
-from qpuflow.ledger import accounts
+from qpuflow.ledger import accounts, qpus
 from qpuflow.ledger.schema import BookingRow, Member, Qpu
 
 
@@ -46,6 +46,7 @@ async def create(
     """Book time for the principal's project. Raises `InputError`, or `Conflict` naming whose."""
     await accounts.require_member(session, principal)
     now = await _lock(session, wish.qpu)
+    principal.require_use(wish.qpu, (await qpus.find(session, wish.qpu)).projects)
     await _check(session, principal, rules, wish, now)
     return await _insert(session, principal, wish, BookingKind.PROJECT, principal.project)
 

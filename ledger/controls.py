@@ -84,13 +84,18 @@ async def history(session: AsyncSession, qpu: str, limit: int) -> list[ControlCh
     ]
 
 
-_CONTROL = select(Qpu.control, Qpu.control_reason).where(Qpu.name == bindparam("qpu"))
+_CONTROL = select(Qpu.control, Qpu.control_reason, Qpu.projects).where(Qpu.name == bindparam("qpu"))
 
 
-async def require_accepting(session: AsyncSession, qpu: str) -> None:
-    """Raises `Unavailable`, with the operator's reason, while nothing more is accepted."""
+async def require_accepting(session: AsyncSession, principal: Principal, qpu: str) -> None:
+    """Raises `AccessDenied` where the QPU is not for the principal's project, and `Unavailable`,
+    with the operator's reason, while nothing more is accepted.
+    """
     row = (await session.execute(_CONTROL, {"qpu": qpu})).one_or_none()
-    if row is not None and not Control(row.control).accepts:
+    if row is None:
+        return
+    principal.require_use(qpu, row.projects)
+    if not Control(row.control).accepts:
         raise Unavailable(
             f"{qpu} is {row.control} and takes no jobs: {row.control_reason}",
             remedy="Use another QPU, see `qpuflow qpus`, or try later.",

@@ -16,7 +16,7 @@ from qpuflow.ledger.liveness import ask_the_idle
 from qpuflow.ledger.payload_store import PayloadStore
 from qpuflow.ledger.signals import Ears
 
-HEAD = "0016"
+HEAD = "0017"
 """The schema revision this code is written for."""
 
 

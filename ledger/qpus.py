@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -28,6 +29,8 @@ class RegisteredQpu:
     control: Control
     control_reason: str | None
     synced_at: datetime
+    projects: tuple[str, ...] = ()
+    """Only they may use it; empty: everybody."""
 
     @cached_property
     def target_hash(self) -> str:
@@ -43,6 +46,7 @@ async def register(
     block: str,
     pool: str,
     lanes: int,
+    projects: Sequence[str] = (),
 ) -> None:
     """Add the QPU, or bring what is known of it up to date."""
     principal.require_operator("change what is known of a QPU")
@@ -50,6 +54,7 @@ async def register(
         "block": block,
         "pool": pool,
         "lanes": lanes,
+        "projects": list(projects),
         "device": device.model_dump(mode="json"),
         "status": device.status.value,
         "status_reason": device.status_reason,
@@ -111,4 +116,5 @@ def _value(row: Qpu) -> RegisteredQpu:
         Control(row.control),
         row.control_reason,
         row.synced_at,
+        tuple(row.projects),
     )

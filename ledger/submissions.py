@@ -165,7 +165,7 @@ async def _write(
     qpus = dict.fromkeys(carried_by.qpu for carried_by in groups)
     await accounts.require_member(session, principal)
     for qpu in qpus:
-        await controls.require_accepting(session, qpu)
+        await controls.require_accepting(session, principal, qpu)
     await ledger.payloads.record(session, [one.source for s in fresh for one in s.programs])
     accepted: dict[str, Accepted] = {}
     for carried_by, group in groups.items():

@@ -66,6 +66,7 @@ def _table(found: list[RegisteredQpu], queues: dict[str, int]) -> Table:
         word, why = _status(qpu)
         status = Text(word, style="green" if word == DeviceStatus.ONLINE.value else "red")
         reason = f" ({why})" if why else ""
+        whose = f" (for {', '.join(qpu.projects)})" if qpu.projects else ""
         table.add_row(
             qpu.name,
             status,
@@ -73,6 +74,6 @@ def _table(found: list[RegisteredQpu], queues: dict[str, int]) -> Table:
             f"{qpu.device.limits.max_shots:,}",
             str(qpu.lanes),
             str(queues.get(qpu.name, 0)),
-            Text(qpu.device.description + reason),
+            Text(qpu.device.description + whose + reason),
         )
     return table

@@ -37,6 +37,8 @@ class Qpu(Base):
     """Prefect block that builds the driver, as ``type-slug/document-name``."""
     pool: Mapped[str]
     lanes: Mapped[int] = mapped_column(default=1)
+    projects: Mapped[list[str]] = mapped_column(server_default="{}")
+    """Only they may use it; empty: everybody."""
     device: Mapped[dict[str, Any]]
     status: Mapped[str] = mapped_column(default=DeviceStatus.ONLINE.value)
     status_reason: Mapped[str | None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -36,13 +37,19 @@ BOB = Principal("bob", "bob")
 CARRIER = service("carrier")
 
 
-async def register(ledger: Ledger, name: str = QPU, lanes: int = 1, **known: Any) -> None:
+async def register(
+    ledger: Ledger, name: str = QPU, lanes: int = 1, projects: Sequence[str] = (), **known: Any
+) -> None:
     device = Device(
         name=name, num_qubits=2, gates=(), limits=Limits(max_qubits=2, max_shots=10), **known
     )
     async with ledger.begin() as session:
         await qpus.register(
-            session, service("test"), device, block=f"test/{name}", pool=name, lanes=lanes
+            *(session, service("test"), device),
+            block=f"test/{name}",
+            pool=name,
+            lanes=lanes,
+            projects=projects,
         )
 
 

@@ -14,6 +14,7 @@ FILES = [EXAMPLES / f"{name}.qasm" for name in ("two-registers", "bell", "deutsc
 REPORT = {
     *("job_id", "state", "reason", "user", "qpu", "shots", "attempt", "created_at"),
     *("finished_at", "programs", "timings", "events", "waits_because", "expected_start_at", "cost"),
+    *("not_before", "start_by"),
 }
 LONG = "\n".join(
     [

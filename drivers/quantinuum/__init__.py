@@ -7,7 +7,7 @@ from typing import Any
 
 from qpuflow.drivers.base import Driver
 from qpuflow.drivers.extras import require
-from qpuflow.drivers.quantinuum.settings import QuantinuumSettings
+from qpuflow.drivers.quantinuum.settings import EMULATOR, QuantinuumSettings
 from qpuflow.drivers.settings import validated
 
 __all__ = ["QuantinuumDriver", "QuantinuumSettings"]
@@ -26,7 +26,10 @@ def QuantinuumDriver(  # noqa: N802  a factory that reads as the class it stands
     known = validated(QuantinuumSettings, name, settings)
     require("quantinuum", "pytket.extensions.quantinuum", "pytket.extensions.qiskit")
     if known.is_local:
-        require("aer", "qiskit_aer")
+        if known.machine.endswith(EMULATOR):
+            require("quantinuum-emulator", "pytket_pecos")
+        else:
+            require("aer", "qiskit_aer")
         from qpuflow.drivers.quantinuum.local import LocalQuantinuumDriver
 
         return LocalQuantinuumDriver(name, known)

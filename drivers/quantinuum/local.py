@@ -1,8 +1,11 @@
-"""A machine of Quantinuum's on this machine: compiled as for it, run on Aer without noise."""
+"""A machine of Quantinuum's on this machine: compiled as for it, run without noise.
+
+By Aer, or by Quantinuum's own emulator.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +19,12 @@ from qpuflow.drivers.own_runs import OwnRuns
 from qpuflow.drivers.quantinuum.machines import local_device
 from qpuflow.drivers.quantinuum.programs import PRELOAD, written
 from qpuflow.drivers.quantinuum.registers import bits_of
-from qpuflow.drivers.quantinuum.settings import LOCAL, QUBITS, QuantinuumSettings
+from qpuflow.drivers.quantinuum.settings import (
+    EMULATOR,
+    LOCAL,
+    QUBITS,
+    QuantinuumSettings,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,12 +40,14 @@ class LocalQuantinuumDriver:
     def __init__(self, name: str, settings: QuantinuumSettings) -> None:
         self._name = name
         self._settings = settings
-        self._machine = settings.machine.removeprefix(LOCAL)
+        self._emulated = settings.machine.endswith(EMULATOR)
+        self._machine = settings.machine.removeprefix(LOCAL).removesuffix(EMULATOR)
         self._pool = ForkedPool(PRELOAD, settings.lanes)
         self._runs = OwnRuns(name, "quantinuum-local", settings.lanes)
 
     async def describe(self) -> Device:
-        return local_device(self._name, self._machine, QUBITS[self._machine])
+        where = "Quantinuum's emulator" if self._emulated else "Aer"
+        return local_device(self._name, self._machine, QUBITS[self._machine], where)
 
     async def submit(self, executables: Sequence[Executable], shots: int, token: str) -> Ticket:
         if known := self._runs.find(token):
@@ -73,6 +83,7 @@ class LocalQuantinuumDriver:
 
         began = perf_counter()
         level = self._settings.optimisation_level
+        simulate = emulated if self._emulated else simulated
         bits = await self._pool.run(simulate, executables, shots, level)
         datasets = tuple(
             dataset_of_bits(executable, points, qpu=self._name, model=self._machine)
@@ -81,16 +92,39 @@ class LocalQuantinuumDriver:
         return Outcome(datasets, Usage(seconds=perf_counter() - began))
 
 
-def simulate(
+def simulated(
     executables: Sequence[Executable], shots: int, level: int
 ) -> list[list[NDArray[np.uint8]]]:
-    """In a process of its own: for each executable the bits of each point."""
-    return [_simulated(executable, shots, level) for executable in executables]
+    """In a process of its own: for each executable the bits of each point. By Aer."""
+    return _bits(executables, shots, level, _by_aer)
 
 
-def _simulated(executable: Executable, shots: int, level: int) -> list[NDArray[np.uint8]]:
+def emulated(
+    executables: Sequence[Executable], shots: int, level: int
+) -> list[list[NDArray[np.uint8]]]:
+    """The same by Quantinuum's own emulator."""
+    from qpuflow.drivers.quantinuum.pecos import run
+
+    return _bits(executables, shots, level, run)
+
+
+def _by_aer(source: str, shots: int, seed: int | None) -> Mapping[str, list[str]]:
     from qpuflow.drivers.quantinuum.emulation import OPENQASM, run, translated
 
-    sources = [one.source for one in written([executable], level)]
-    results = [run(translated(OPENQASM, source), shots, executable.seed) for source in sources]
-    return [bits_of(executable.registers, shots, one) for one in results]
+    return run(translated(OPENQASM, source), shots, seed)
+
+
+def _bits(
+    executables: Sequence[Executable],
+    shots: int,
+    level: int,
+    run: Callable[[str, int, int | None], Mapping[str, list[str]]],
+) -> list[list[NDArray[np.uint8]]]:
+    """`run` is given the source of a point, and how often and from which seed to run it."""
+    return [
+        [
+            bits_of(one.registers, shots, run(point.source, shots, one.seed))
+            for point in written([one], level)
+        ]
+        for one in executables
+    ]

@@ -38,12 +38,12 @@ def device_of(qpu: str, machine: Mapping[str, Any], state: str) -> Device:
     )
 
 
-def local_device(qpu: str, machine: str, qubits: int) -> Device:
+def local_device(qpu: str, machine: str, qubits: int, where: str) -> Device:
     return _device(qpu, qubits).model_copy(
         update={
             "outside_effects": False,
             "simulator": True,
-            "description": f"Compiled as for Quantinuum {machine}, run on Aer without noise",
+            "description": f"Compiled as for Quantinuum {machine}, run on {where} without noise",
             "pace": Pace(shot_seconds=1e-5, layer_seconds=1e-7),
         }
     )

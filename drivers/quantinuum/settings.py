@@ -7,22 +7,25 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 
-LOCAL = "local:"
+LOCAL, EMULATOR = "local:", "LE"
+"""What stands before the name of a machine that is this one, and behind it for Quantinuum's own
+emulator, in the words of its client."""
 
 QUBITS = {"H1-1": 20, "H2-1": 56, "H2-2": 56}
 """Machines that have a local mode."""
 
 
+MACHINE = r"^(local:(H1-1|H2-1|H2-2)(LE)?|[A-Za-z][A-Za-z0-9-]*)$"
+
+
 class QuantinuumSettings(BaseModel, frozen=True, extra="forbid"):
     """One machine of Quantinuum's, or the like of one on this machine."""
 
-    machine: Annotated[str, Field(pattern=r"^(local:(H1-1|H2-1|H2-2)|[A-Za-z][A-Za-z0-9-]*)$")] = (
-        Field(
-            title="Machine",
-            description="As H2-1, H2-1E for its emulator or H2-1SC for its syntax checker. "
-            "local:H2-1 compiles for it and runs on this machine without noise, which needs no "
-            "account.",
-        )
+    machine: Annotated[str, Field(pattern=MACHINE)] = Field(
+        title="Machine",
+        description="As H2-1, H2-1E for its emulator or H2-1SC for its syntax checker. "
+        "local:H2-1 compiles for it and runs on this machine without noise, which needs no "
+        "account; local:H2-1LE does so by Quantinuum's own local emulator.",
     )
     url: Annotated[str, Field(pattern=r"^https?://.+/$")] = Field(
         default="https://qapi.quantinuum.com/v1/",

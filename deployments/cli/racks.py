@@ -1,4 +1,4 @@
-"""rack: serve, check, reload, versions, keys, rotate, pair, unpair, import."""
+"""rack: new, serve, check, reload, versions, keys, rotate, pair, unpair, import."""
 
 from __future__ import annotations
 
@@ -21,6 +21,17 @@ racks = typer.Typer(help="A Qblox rack: its daemon, its files, its keys.", no_ar
 
 def add_to(app: typer.Typer) -> None:
     app.add_typer(racks, name="rack")
+
+
+@racks.command()
+def new(
+    folder: Annotated[Path, typer.Argument(help="Where; its name becomes the rack's.")],
+) -> None:
+    """Write the three files of a rack to start from: a dummy's, which works as it is."""
+    from qpuflow.drivers.qblox.rack_file import write_example
+
+    file = write_example(folder)
+    console.print(f"{file}: make its files your chip's, and run `qpuflow rack check`", markup=False)
 
 
 @racks.command()
@@ -50,20 +61,32 @@ def serve(
 
 
 @racks.command()
-def check(config: Config) -> None:
+def check(
+    config: Config,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Ask the cluster for its modules, too.")
+    ] = False,
+) -> None:
     """Read a rack's files as its daemon would, and say what is wrong with them."""
-    from qpuflow.drivers.qblox.config import load_configuration
-    from qpuflow.drivers.qblox.rack_file import load_rack
+    from qpuflow.drivers.extras import require
+    from qpuflow.drivers.qblox.rack_file import configuration_of, load_rack
 
     settings = load_rack(config)
-    chip = load_configuration(settings.device_file, settings.hardware_file).device
+    both = configuration_of(settings)
+    chip, modules = both.device, both.hardware.cluster.modules
     console.print(f"{settings.name}: {len(chip.qubits)} qubits, {len(chip.couplings)} couplings")
+    if cluster:
+        require("qblox", "qblox_instruments")
+        from qpuflow.drivers.qblox.cluster import find
+
+        find(both.hardware, dummy=settings.dummy is not None).close()
+        console.print(f"{both.hardware.cluster_name}: has all {len(modules)} modules")
 
 
 @racks.command()
 def reload(context: typer.Context, config: Config) -> None:
     """Have the running daemon read the device file again, for the next job; nothing else stops."""
-    from qpuflow.drivers.qblox.daemon.addresses import addresses_of
+    from qpuflow.drivers.qblox.daemon.addresses import addresses_of, require_listener
     from qpuflow.drivers.qblox.driver import QbloxDriver
     from qpuflow.drivers.qblox.rack_file import load_rack
 
@@ -76,6 +99,8 @@ def reload(context: typer.Context, config: Config) -> None:
             where=str(config),
             remedy='Add "ipc://rack.sock" to listen, or --listen ipc://PATH to its daemon.',
         )
+
+    require_listener(local[0])
 
     async def ask() -> str:
         driver = QbloxDriver(settings.name, {"address": local[0]})
@@ -210,7 +235,10 @@ def _certificate(file: Path | None, at: str | None) -> str:
     from qpuflow.drivers.qblox.link.certificates import shown_at
 
     if file is not None:
-        return file.read_text()
+        try:
+            return file.read_text()
+        except (OSError, ValueError) as error:
+            raise InputError(f"It cannot be read: {error}", where=str(file)) from error
     host, _, port = (at or "").rpartition(":")
     if not host or not port.isdigit():
         raise InputError("Give --certificate FILE, or --at HOST:PORT")

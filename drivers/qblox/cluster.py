@@ -21,6 +21,14 @@ MOST_SAMPLES = 16_384
 
 def connect(hardware: HardwareFile, *, dummy: bool) -> Cluster:
     """The cluster that the file names, its modules checked, everything on it stopped."""
+    cluster = find(hardware, dummy=dummy)
+    if not dummy:
+        cluster.stop_sequencer()
+    return cluster
+
+
+def find(hardware: HardwareFile, *, dummy: bool) -> Cluster:
+    """The same, and what plays on it plays on."""
     from qblox_instruments import Cluster, ClusterType
 
     name, description = hardware.cluster_name, hardware.cluster
@@ -36,9 +44,11 @@ def connect(hardware: HardwareFile, *, dummy: bool) -> Cluster:
     try:
         cluster = Cluster(name, description.ip)
     except (OSError, ConnectionError, RuntimeError) as error:
-        raise Unavailable(f"The cluster at {description.ip} does not answer: {error}") from error
+        raise Unavailable(
+            f"The cluster at {description.ip} does not answer: {error}",
+            remedy="Is it on, and is that its address? `qblox-pnp list` tells, on its network.",
+        ) from error
     check_modules(cluster, kinds)
-    cluster.stop_sequencer()
     return cluster
 
 

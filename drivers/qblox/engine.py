@@ -7,22 +7,25 @@ where they run; and a run can be stopped by ending its process, which nothing in
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import pickle
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from qpuflow.domain.errors import QpuflowError
-from qpuflow.domain.executable import Executable
 from qpuflow.drivers.forked import ForkedPool
 from qpuflow.drivers.qblox.config import Configuration
+from qpuflow.drivers.qblox.preparation import Work
 from qpuflow.drivers.qblox.session import Ran, Session
 from qpuflow.drivers.qblox.settings import RackSettings
 
 SILENCE_SECONDS = 10.0
 """A cluster takes a few to connect."""
+COLLECT_AFTER = 20_000
+"""Objects. A run of a thousand shots makes as many, and to look through all that a scheduler keeps
+in the middle of it takes as long as the run."""
 _log = logging.getLogger(__name__)
 _PRELOAD = ("qblox_instruments", "qiskit.qpy", "qpuflow.domain.result")
 _SCHEDULERS = {
@@ -53,10 +56,13 @@ class Engine:
         """Connect, or raise why that cannot be done."""
         await self._pool.run(_connect, self._made_of)
 
-    async def execute(self, executables: Sequence[Executable], shots: int) -> Ran:
-        """Cancelling it ends the process, and returns when nothing plays any more."""
+    async def execute(self, work: Work, upcoming: Work | None = None) -> Ran:
+        """What comes next is prepared while this plays.
+
+        Cancelling it ends the process, and returns when nothing plays any more.
+        """
         try:
-            return await self._pool.run(_execute, self._made_of, tuple(executables), shots)
+            return await self._pool.run(_execute, self._made_of, work, upcoming)
         except asyncio.CancelledError:
             await self.silence()
             raise
@@ -97,8 +103,8 @@ def _connect(made_of: bytes) -> None:
     _the_session(made_of)
 
 
-def _execute(made_of: bytes, executables: Sequence[Executable], shots: int) -> Ran:
-    return _the_session(made_of).execute(executables, shots)
+def _execute(made_of: bytes, work: Work, upcoming: Work | None) -> Ran:
+    return _the_session(made_of).execute(work, upcoming)
 
 
 def _telemetry(made_of: bytes) -> dict[str, float | str | None]:
@@ -113,4 +119,6 @@ def _the_session(made_of: bytes) -> Session:
         os.chdir(directory)
         sys.stdout = sys.stderr  # schedulers print
         _session = Session(settings, configuration)
+        gc.set_threshold(COLLECT_AFTER)
+        gc.freeze()  # what instruments and schedulers are made of stays
     return _session

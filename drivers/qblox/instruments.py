@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+Meanwhile = Callable[[float], None]
+"""What is done once the sequencers play, told for how many seconds they do."""
 KEPT_SCHEDULES = 32
 POLL_SECONDS = 0.001
 GRACE_SECONDS = 10.0
@@ -50,12 +52,16 @@ class Instruments:
             self._schedules.popitem(last=False)
         return self._schedules[upload]
 
-    def run(self, schedule: Schedule, seeds: Sequence[int]) -> dict[int, Acquired]:
+    def run(
+        self, schedule: Schedule, seeds: Sequence[int], meanwhile: Meanwhile
+    ) -> dict[int, Acquired]:
         """By qubit. `seeds`, one a program, are for a dummy's chip; real ones have none."""
-        with self._played(schedule, seeds):
+        with self._played(schedule, seeds, meanwhile):
             return {bins.qubit: self._read(bins, schedule.upload) for bins in schedule.bins}
 
-    def trace(self, schedule: Schedule, seed: int) -> dict[int, NDArray[np.complex128]]:
+    def trace(
+        self, schedule: Schedule, seed: int, meanwhile: Meanwhile
+    ) -> dict[int, NDArray[np.complex128]]:
         """By qubit what the input saw, averaged; see `read_scope`. The schedule has one program.
 
         A module has one scope: where it reads several qubits, each of them takes a run.
@@ -63,7 +69,7 @@ class Instruments:
         shots = schedule.upload.repetitions
         found: dict[int, NDArray[np.complex128]] = {}
         for scopes in _one_a_module(schedule.bins):
-            with self._played(schedule, [seed], scopes):
+            with self._played(schedule, [seed], meanwhile, scopes):
                 found |= {bins.qubit: read_scope(self._cluster, bins, shots) for bins in scopes}
         return found
 
@@ -77,7 +83,11 @@ class Instruments:
 
     @contextmanager
     def _played(
-        self, schedule: Schedule, seeds: Sequence[int], scopes: Sequence[Bins] = ()
+        self,
+        schedule: Schedule,
+        seeds: Sequence[int],
+        meanwhile: Meanwhile,
+        scopes: Sequence[Bins] = (),
     ) -> Generator[None]:
         """Reading is done inside: nothing of it is left behind afterwards."""
         if self._signals is not None:
@@ -86,7 +96,7 @@ class Instruments:
             self._signals.inject_traces(schedule, scopes, seeds)
         try:
             self._start(schedule, scopes)
-            self._wait(schedule)
+            self._wait(schedule, meanwhile)
             yield
         except BaseException:
             self.stop()
@@ -104,11 +114,12 @@ class Instruments:
             point_scope(self._cluster, bins)
         self._executor.start()
 
-    def _wait(self, schedule: Schedule) -> None:
+    def _wait(self, schedule: Schedule, meanwhile: Meanwhile) -> None:
         expected = schedule.duration_seconds * schedule.upload.repetitions
         began = time.monotonic()
+        meanwhile(expected if self._real_time else 0.0)
         if self._real_time:
-            time.sleep(expected)
+            time.sleep(max(0.0, began + expected - time.monotonic()))
         while self._executor.is_running():
             if time.monotonic() - began > expected + GRACE_SECONDS:
                 raise Unavailable(

@@ -11,11 +11,14 @@ from qpuflow.drivers.qblox.config.values import Value
 from qpuflow.drivers.qblox.dummy.chip import DummyChip
 from qpuflow.drivers.qblox.executors.base import ExecutorName
 
+NAME = r"^[a-z0-9][a-z0-9-]*$"
+"""Of a rack, which is its QPU's."""
+
 
 class RackSettings(Value):
     """What the process that owns the instruments is started with."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="The QPU's.")
+    name: str = Field(pattern=NAME, description="The QPU's.")
     device_file: Path
     hardware_file: Path
     executor: ExecutorName = "quantify"

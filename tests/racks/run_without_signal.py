@@ -29,10 +29,10 @@ def main(name: str) -> None:
     flip, look = Timed(0, Turn(0, 180.0, 0.0)), Timed(20, Acquire(0, 0))
     program = NativeProgram((flip, look), 1220, (Acquire(0, 0),))
     schedule = rack.schedule(Upload((program,), 100))
-    assert rack.run(schedule, [1])[0].ones.sum() > 90
+    assert rack.run(schedule, [1], lambda _: None)[0].ones.sum() > 90
     setattr(Signals, Signals.inject.__name__, _nothing)
     try:
-        rack.run(schedule, [1])
+        rack.run(schedule, [1], lambda _: None)
     except Unavailable as error:
         sys.stdout.write(str(error))
 

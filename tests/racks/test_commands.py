@@ -12,8 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from qpuflow.deployments.cli.app import app
-from qpuflow.domain.errors import InputError, OperatorNeeded
+from qpuflow.domain.errors import InputError, OperatorNeeded, Unavailable
 from qpuflow.drivers.qblox.config import load_configuration
+from qpuflow.drivers.qblox.daemon.addresses import noted
 from qpuflow.drivers.qblox.daemon.journal import Journal
 from qpuflow.drivers.qblox.link.certificates import Keys, make_keys
 from qpuflow.drivers.qblox.rack_file import SHIPPED, load_rack
@@ -45,7 +46,7 @@ def test_the_commands_of_the_guide_work(folder: Path) -> None:
         tried += 1
         if words[1] == "pair":
             trusted = worker.certificate in Keys(folder / "keys").trusted()
-    assert tried == 8
+    assert tried == 11
     assert trusted
     assert not list((folder / "keys" / "trusted").iterdir()), "and unpaired in the end"
     assert not (folder / "keys" / "next").exists()
@@ -63,6 +64,14 @@ def test_what_import_prints_is_a_device_file(folder: Path) -> None:
     settings.hardware_file.write_text(hardware)
     chip = load_configuration(settings.device_file, settings.hardware_file).device
     assert list(chip.qubits) == ["q0", "q1"]
+
+
+def test_where_no_daemon_runs_reload_says_so_at_once(folder: Path) -> None:
+    (folder / "state").mkdir()
+    with noted(folder / "state", [f"ipc://{folder}/rack.sock"]):
+        result = CliRunner().invoke(app, ["rack", "reload", "--config", "rack.toml"])
+    assert isinstance(result.exception, Unavailable)
+    assert "No daemon of the rack listens at" in result.exception.what
 
 
 def test_versions_only_reads_the_journal(folder: Path) -> None:
@@ -93,4 +102,8 @@ def test_another_fingerprint_is_not_trusted(folder: Path) -> None:
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, InputError)
     assert worker.fingerprint in str(result.exception)
+    words[words.index("worker.pem")] = "missing.pem"
+    missing = CliRunner().invoke(app, words).exception
+    assert isinstance(missing, InputError)
+    assert missing.where == "missing.pem"
     assert not (folder / "keys" / "trusted").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from qpuflow.drivers.qblox.config import Configuration
 from qpuflow.drivers.qblox.config.quantify_files import import_device_file
 from qpuflow.drivers.qblox.config.rack import check_configuration
 from qpuflow.drivers.qblox.config.yaml_lines import Document
-from qpuflow.drivers.qblox.rack_file import SHIPPED, load_rack
+from qpuflow.drivers.qblox.rack_file import SHIPPED, configuration_of, load_rack, write_example
+from qpuflow.drivers.qblox.settings import RackSettings
 
 DEVICE = (SHIPPED.parent / "device.yml").read_text()
 HARDWARE = (SHIPPED.parent / "hardware.yml").read_text()
@@ -74,6 +77,11 @@ def test_a_wrong_line_of_the_device_file_is_named(old: str, new: str, words: str
         ('"q4:res"]', '"q9:res"]', "The device file has no qubit 'q9'"),
         ('    - [cluster0.module8.complex_output_0, "q2:res"]\n', "", "nothing can readout q2"),
         ('"q0:mw-q0.01": 10', '"q0:mw-q0.01": 11', "steps of 2"),
+        ('"q0:mw-q0.01": 10', '"q9:mw-q9.01": 10', "nothing is connected to q9:mw"),
+        ('"q0:mw-q0.01": 10', '"q0:mw-q0.1": 10', "q0:mw has no clock 'q0.1', only q0.01"),
+        ('real_output_1, "q1:fl"', 'real_output_0, "q1:fl"', "is q0:fl's: what moves one"),
+        ('real_output_1, "q1:fl"', 'real_output_1, "q0:fl"', "q0:fl is connected to module10"),
+        ("      8: {instrument_type", "      21: {instrument_type", "less than or equal to 20"),
         ("instrument_type: QRM_RF", "instrument_type: QRM_XF", "Input should be 'QCM'"),
     ],
 )
@@ -82,6 +90,22 @@ def test_a_wrong_line_of_the_hardware_file_is_named(old: str, new: str, words: s
     with pytest.raises(InputError, match=f"(?i){words}") as caught:
         check(hardware=HARDWARE.replace(old, new, 1))
     assert (caught.value.where or "").startswith("hardware.yml:")
+
+
+def test_the_line_of_a_slot_is_named() -> None:
+    wrong = "      21: {instrument_type"
+    with pytest.raises(InputError) as caught:
+        check(hardware=HARDWARE.replace("      8: {instrument_type", wrong))
+    assert caught.value.where == f"hardware.yml:{line_of(HARDWARE, '      8: {')}"
+
+
+def test_the_files_of_the_guide_go_together() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "racks.md").read_text()
+    hardware, device = re.findall(r"^```yaml\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    both = check(device, hardware)
+    assert both.hardware.cluster.ip is not None
+    (settings,) = re.findall(r"^```toml\n(name = .*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    assert RackSettings.model_validate(tomllib.loads(settings)).name == "chip-7"
 
 
 def test_what_is_no_yaml_is_named_by_its_line() -> None:
@@ -101,6 +125,45 @@ def test_a_rack_file_names_what_is_wrong(tmp_path: Path) -> None:
     file.write_text(SHIPPED.read_text().replace('"quantify"', '"presto"'))
     with pytest.raises(InputError, match=r"executor.*'quantify' or 'qblox'"):
         load_rack(file)
+    file.write_text(SHIPPED.read_text().replace("executor", "exekutor"))
+    with pytest.raises(InputError, match="exekutor: there is no such field"):
+        load_rack(file)
+
+
+@pytest.fixture
+def rack(tmp_path: Path) -> Path:
+    return write_example(tmp_path / "chip-7")
+
+
+def test_a_new_rack_is_a_dummy_of_its_own_name_and_overwrites_none(rack: Path) -> None:
+    settings = load_rack(rack)
+    assert settings.name == "chip-7"
+    assert rack.parent.stat().st_mode & 0o077 == 0
+    assert configuration_of(settings) == check()
+    rack.write_text("mine")
+    with pytest.raises(InputError, match="there already, and stays"):
+        write_example(rack.parent)
+    assert rack.read_text() == "mine"
+    with pytest.raises(InputError, match="cannot be the name of a QPU"):
+        write_example(rack.parent.parent / "Chip_7")
+
+
+def test_real_instruments_have_an_address_and_a_dummy_has_clouds(rack: Path) -> None:
+    settings = load_rack(rack)
+    assert settings.dummy is not None
+    real = settings.model_copy(update={"dummy": None})
+    with pytest.raises(InputError, match="No address is given for cluster0") as caught:
+        configuration_of(real)
+    assert (caught.value.where or "").endswith(f"hardware.yml:{line_of(HARDWARE, 'cluster0')}")
+    settings.hardware_file.write_text(
+        HARDWARE.replace("ref: internal", "ref: internal\n    ip: 192.0.2.7")
+    )
+    assert configuration_of(real).hardware.cluster.ip == "192.0.2.7"
+    clouds = {name: one for name, one in settings.dummy.clouds.items() if name != "q3"}
+    dummy = settings.dummy.model_copy(update={"clouds": clouds})
+    with pytest.raises(InputError, match="where the states of q3 lie") as caught:
+        configuration_of(settings.model_copy(update={"dummy": dummy}))
+    assert (caught.value.where or "").endswith(f"device.yml:{line_of(DEVICE, '  q3:')}")
 
 
 QUANTIFY_FILE = """

@@ -24,7 +24,7 @@ from qpuflow.drivers.qblox.daemon.file_history import Kind
 from qpuflow.drivers.qblox.daemon.journal import Entry, Journal
 from qpuflow.drivers.qblox.daemon.rack import Rack
 from qpuflow.drivers.qblox.driver import QbloxDriver
-from qpuflow.drivers.qblox.link.messages import Circuit, Envelope, Execute, Health, Results
+from qpuflow.drivers.qblox.link.messages import Circuit, Envelope, Execute, Health, Request, Results
 from qpuflow.drivers.qblox.link.sockets import answer_all
 from qpuflow.drivers.qblox.session import Ran
 from qpuflow.drivers.qblox.settings import RackSettings
@@ -78,6 +78,11 @@ def a_rack(
     return Rack(settings, configuration, journal, engine), engine
 
 
+async def answered(rack: Rack, request: Request) -> bytes:
+    answer = rack.answer(Envelope(body=request).model_dump_json().encode())
+    return answer if isinstance(answer, bytes) else await answer
+
+
 async def test_a_result_that_is_there_when_the_rack_is_stopped_is_kept(
     settings: RackSettings, configuration: Configuration, device: Device, tmp_path: Path
 ) -> None:
@@ -86,7 +91,7 @@ async def test_a_result_that_is_there_when_the_rack_is_stopped_is_kept(
         engine.rack = rack
         circuit = Circuit.of(compiled(ones(1), device))
         request = Execute(token="one", fencing_token=1, shots=10, circuits=(circuit,))
-        await rack.answer(Envelope(body=request).model_dump_json().encode())
+        assert b"queued" in await answered(rack, request)
         working = asyncio.create_task(rack.work())
         await asyncio.wait_for(engine.stopped.wait(), 30)
         working.cancel()
@@ -107,7 +112,7 @@ async def test_a_result_waits_for_room_on_a_full_disk_and_new_jobs_are_refused(
 
         async def ask(token: str) -> str:
             request = Execute(token=token, fencing_token=1, shots=10, circuits=(circuit,))
-            return (await rack.answer(Envelope(body=request).model_dump_json().encode())).decode()
+            return (await answered(rack, request)).decode()
 
         assert "queued" in await ask("one")
         pages(journal, at_most=pages(journal) + 4)
@@ -124,7 +129,7 @@ async def test_a_result_waits_for_room_on_a_full_disk_and_new_jobs_are_refused(
             while not kept(journal, "one"):  # noqa: ASYNC110  another process's file, as it were
                 await asyncio.sleep(0.05)
         working.cancel()
-        health = await rack.answer(Envelope(body=Health()).model_dump_json().encode())
+        health = await answered(rack, Health())
         tokens = ["one", *(f"more-{number}" for number in range(20))]
         played = sum(
             (entry := journal.find(token)) is not None and entry.state.is_final for token in tokens

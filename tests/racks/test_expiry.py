@@ -18,10 +18,10 @@ from qpuflow.drivers.qblox.daemon.journal import Journal
 from qpuflow.drivers.qblox.daemon.rack import Rack
 from qpuflow.drivers.qblox.driver import QbloxDriver
 from qpuflow.drivers.qblox.link.certificates import VALID, Keys, make_keys
-from qpuflow.drivers.qblox.link.messages import Envelope, Report, Telemetry
+from qpuflow.drivers.qblox.link.messages import Report, Telemetry
 from qpuflow.drivers.qblox.link.sockets import Asker, answer_all
 from qpuflow.drivers.qblox.settings import RackSettings
-from tests.racks.test_daemon import QuickEngine
+from tests.racks.test_daemon import QuickEngine, answered
 from tests.racks.test_link import echo, free_port
 
 
@@ -131,7 +131,7 @@ async def test_a_rack_without_keys_has_no_days_to_tell(
     with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
         engine: object = Sensorless()
         rack = Rack(settings, configuration, journal, engine)  # pyright: ignore[reportArgumentType]  no instruments are needed
-        answer = await rack.answer(Envelope(body=Telemetry()).model_dump_json().encode())
+        answer = await answered(rack, Telemetry())
     values = Report.model_validate_json(answer).values
     assert set(values) == {"rack_waiting", "rack_busy_fraction"}
 

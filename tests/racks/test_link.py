@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
 import pynng
@@ -277,9 +277,12 @@ async def test_open_questions_end_when_their_asker_is_closed(tmp_path: Path) -> 
 
 
 async def test_more_questions_than_there_are_places_are_answered_all(tmp_path: Path) -> None:
-    async def answer(request: bytes) -> bytes:
+    async def later(request: bytes) -> bytes:
         await asyncio.sleep(0.01)
         return request
+
+    def answer(request: bytes) -> bytes | Awaitable[bytes]:
+        return request if int(request) % 2 else later(request)
 
     address = f"ipc://{tmp_path}/many.sock"
     task = asyncio.create_task(answer_all(address, None, answer))

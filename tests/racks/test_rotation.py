@@ -114,6 +114,22 @@ async def test_both_keys_are_replaced_while_requests_go_on_and_one_waits(paired:
         assert slowest < 10, "the link was away"
 
 
+async def test_a_socket_of_this_host_stays_when_keys_are_replaced(
+    paired: Paired, tmp_path: Path
+) -> None:
+    """A daemon that listens there and by TLS has keys."""
+
+    async def answer(request: bytes) -> bytes:
+        return request
+
+    paired.address = f"ipc://{tmp_path / 'rack.sock'}"
+    async with answering(paired, answer) as asker:
+        assert await asker.ask(b"before") == b"before"
+        renewed(paired.worker, paired.rack)
+        await asyncio.sleep(2 * LOOK_SECONDS)
+        assert await asker.ask(b"after") == b"after"
+
+
 async def test_who_is_no_longer_trusted_is_cut_off_at_once(paired: Paired) -> None:
     async def answer(request: bytes) -> bytes:
         return request
@@ -129,6 +145,30 @@ async def test_who_is_no_longer_trusted_is_cut_off_at_once(paired: Paired) -> No
         assert await asker.ask(b"again", timeout_seconds=60) == b"again"
         paired.rack.distrust(paired.worker.fingerprint)
         await until_refused(asker)
+
+
+async def test_a_handshake_that_nobody_answers_is_begun_again(paired: Paired) -> None:
+    """As by a rack that was killed just as somebody connected."""
+    accepted = asyncio.Event()
+
+    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        await asyncio.sleep(60)
+        writer.close()
+
+    port = int(paired.address.rpartition(":")[2])
+    rack = await asyncio.start_server(silent, "127.0.0.1", port)
+    asker = Asker(paired.address, paired.worker)
+    asked = asyncio.create_task(asker.ask(b"hello", timeout_seconds=60))
+    await accepted.wait()
+    rack.close()
+
+    async def answer(request: bytes) -> bytes:
+        return request
+
+    async with answering(paired, answer):
+        assert await asked == b"hello"
+    asker.close()
 
 
 BROKEN: dict[str, Callable[[Path], object]] = {

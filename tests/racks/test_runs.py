@@ -7,6 +7,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from qpuflow.drivers.conformance.statistics import mismatch
 from qpuflow.drivers.qblox.config import Configuration
 from qpuflow.drivers.qblox.engine import Engine
 from qpuflow.drivers.qblox.executors.instructions import check_memory
+from qpuflow.drivers.qblox.preparation import Work
 from qpuflow.drivers.qblox.programs import native_programs
 from qpuflow.drivers.qblox.settings import RackSettings
 from tests.racks.circuits import bell, compiled, ones
@@ -37,16 +39,31 @@ ERROR = 0.006
 
 
 async def test_a_bell_pair_is_half_and_half(engine: Engine, device: Device) -> None:
-    ran = await engine.execute([compiled(bell(), device)], 4096)
+    ran = await engine.execute(Work([compiled(bell(), device)], 4096))
     problem = mismatch(counts_of(ran.datasets[0]), {"00": 0.5, "11": 0.5}, 2 * ERROR)
     assert problem is None
     assert 0 < ran.seconds < 30
 
 
+async def test_nobody_pays_for_the_preparation_of_another_job(
+    engine: Engine, device: Device
+) -> None:
+    own = Work([compiled(bell(), device)], 100)
+    await engine.execute(own)
+    slow = QuantumCircuit(1, 1)
+    for step in range(200):
+        slow.rx(0.001 * (step + 1), 0)
+        slow.barrier()
+    slow.measure(0, 0)
+    began = time.perf_counter()
+    ran = await engine.execute(own, Work([compiled(slow, device)], 100))
+    assert ran.seconds < (time.perf_counter() - began) / 2
+
+
 async def test_a_job_says_what_it_ran_with(
     engine: Engine, device: Device, configuration: Configuration
 ) -> None:
-    attrs = (await engine.execute([compiled(bell(), device)], 10)).datasets[0].attrs
+    attrs = (await engine.execute(Work([compiled(bell(), device)], 10))).datasets[0].attrs
     assert attrs["device_file_hash"] == configuration.device_hash
     assert attrs["calibrated"] == "2026-11-20T12:00:00+00:00"
     assert attrs["hardware_file_hash"] == configuration.hardware_hash
@@ -63,7 +80,7 @@ async def test_points_in_the_iq_plane_give_the_bits_that_the_hardware_gave(
     circuit.x(2)
     circuit.measure([0, 1, 2], [2, 0, 1])
     program = replace(compiled(circuit, device, memory=True), measurement_level=1)
-    dataset = (await engine.execute([program], 2000)).datasets[0]
+    dataset = (await engine.execute(Work([program], 2000))).datasets[0]
     assert dataset["iq"].dims == ("point", "shot", "clbit", "quadrature")
     assert dataset["iq"].attrs["units"] == "full scale of the input"
     points = dataset["iq"].sel(quadrature="I") + 1j * dataset["iq"].sel(quadrature="Q")
@@ -79,21 +96,21 @@ async def test_points_in_the_iq_plane_give_the_bits_that_the_hardware_gave(
 
 async def test_averages_are_those_of_the_shots(engine: Engine, device: Device) -> None:
     program = compiled(bell(), device)
-    each = (await engine.execute([replace(program, measurement_level=1)], 4000)).datasets[0]
+    each = (await engine.execute(Work([replace(program, measurement_level=1)], 4000))).datasets[0]
     points = replace(program, measurement_level=1, average=True)
-    mean = (await engine.execute([points], 4000)).datasets[0]
+    mean = (await engine.execute(Work([points], 4000))).datasets[0]
     assert mean["iq"].dims == ("point", "clbit", "quadrature")
     assert counts_of(mean) == {}
     wanted = each["iq"].mean("shot").values
     assert np.abs(mean["iq"].values - wanted).max() < 0.003
-    ones = (await engine.execute([replace(program, average=True)], 4000)).datasets[0]["ones"]
+    ones = (await engine.execute(Work([replace(program, average=True)], 4000))).datasets[0]["ones"]
     assert ones.dims == ("point", "clbit")
     assert np.abs(ones.values - 0.5).max() < 0.05
 
 
 async def test_averaged_shots_share_their_bins(engine: Engine, device: Device) -> None:
     program = replace(compiled(ones(1), device), average=True)
-    dataset = (await engine.execute([program], 200_000)).datasets[0]
+    dataset = (await engine.execute(Work([program], 200_000))).datasets[0]
     assert len(dataset.attrs["schedule_hashes"].split()) == 1
     assert dataset["ones"].values[0, 0] > 0.98
 
@@ -114,8 +131,10 @@ async def test_averaged_traces_are_the_tones_behind_the_points(
     circuit.h(2)
     circuit.measure([0, 1, 2], [2, 0, 1])
     program = replace(compiled(circuit, device), average=True)
-    points = (await engine.execute([replace(program, measurement_level=1)], 4000)).datasets[0]
-    dataset = (await engine.execute([replace(program, measurement_level=0)], 4000)).datasets[0]
+    points = (await engine.execute(Work([replace(program, measurement_level=1)], 4000))).datasets[0]
+    dataset = (await engine.execute(Work([replace(program, measurement_level=0)], 4000))).datasets[
+        0
+    ]
     trace = dataset["trace"]
     assert trace.dims == ("point", "clbit", "time", "quadrature")
     assert trace.shape == (1, 4, 1000, 2)
@@ -135,7 +154,7 @@ async def test_each_shot_of_one_qubit_has_a_trace_of_its_own(
     circuit.h(0)
     circuit.measure(0, 0)
     program = replace(compiled(circuit, device), measurement_level=0)
-    dataset = (await engine.execute([program], 60)).datasets[0]
+    dataset = (await engine.execute(Work([program], 60))).datasets[0]
     assert dataset["trace"].dims == ("point", "shot", "clbit", "time", "quadrature")
     assert len(dataset.attrs["schedule_hashes"].split()) == 1
     points = demodulated(dataset)[0, :, 0]
@@ -151,10 +170,10 @@ async def test_each_shot_of_one_qubit_has_a_trace_of_its_own(
 async def test_more_traces_than_a_job_may_have_are_refused(engine: Engine, device: Device) -> None:
     program = replace(compiled(ones(1), device), measurement_level=0)
     with pytest.raises(InputError, match="2,000 traces are 2,000 runs"):
-        await engine.execute([program], 2000)
+        await engine.execute(Work([program], 2000))
     points = replace(program, points=({}, {}, {}))
     with pytest.raises(InputError, match="1,200 traces are 1,200 runs"):
-        await engine.execute([points], 400)
+        await engine.execute(Work([points], 400))
 
 
 @pytest.mark.parametrize("average", [False, True])
@@ -167,7 +186,7 @@ async def test_an_active_reset_starts_every_shot_from_the_ground_state(
     circuit.reset(0)
     circuit.measure([0, 1], [1, 2])
     program = compiled(circuit, device, active_reset=True, average=average)
-    dataset = (await engine.execute([program], 2000)).datasets[0]
+    dataset = (await engine.execute(Work([program], 2000))).datasets[0]
     assert dataset.attrs["reset"] == "active"
     if average:
         assert dataset["ones"].values[0] == pytest.approx([1.0, 0.0, 0.0], abs=0.06)
@@ -182,7 +201,7 @@ async def test_a_sweep_and_a_batch_share_uploads(engine: Engine, device: Device)
     circuit.measure(0, 0)
     points = [{"theta": 0.0}, {"theta": 3.14159265}, {"theta": 1.5707963}]
     sweep = compiled(circuit, device, points=points)
-    ran = await engine.execute([sweep, compiled(ones(3), device)], 1000)
+    ran = await engine.execute(Work([sweep, compiled(ones(3), device)], 1000))
     first, second = ran.datasets
     expected = ({"0": 1.0}, {"1": 1.0}, {"0": 0.5, "1": 0.5})
     for point, distribution in enumerate(expected):
@@ -192,7 +211,7 @@ async def test_a_sweep_and_a_batch_share_uploads(engine: Engine, device: Device)
 
 
 async def test_two_hundred_thousand_shots_are_two_runs(engine: Engine, device: Device) -> None:
-    dataset = (await engine.execute([compiled(ones(1), device)], 200_000)).datasets[0]
+    dataset = (await engine.execute(Work([compiled(ones(1), device)], 200_000))).datasets[0]
     assert len(dataset.attrs["schedule_hashes"].split()) == 2
     counts = counts_of(dataset)
     assert sum(counts.values()) == 200_000
@@ -205,7 +224,7 @@ async def test_the_same_schedule_is_not_compiled_again(engine: Engine, device: D
     took: list[float] = []
     for _ in range(4):
         began = clock()
-        await engine.execute([program], 100)
+        await engine.execute(Work([program], 100))
         took.append(clock() - began)
     assert min(took[1:]) <= took[0] / 2
 
@@ -218,14 +237,14 @@ async def test_cancelling_ends_the_run_and_the_next_one_works(
     engine: Engine, device: Device
 ) -> None:
     await engine.warm()
-    long = asyncio.create_task(engine.execute([compiled(bell(), device)], 1_000_000))
+    long = asyncio.create_task(engine.execute(Work([compiled(bell(), device)], 1_000_000)))
     await asyncio.sleep(0.3)
     before = processes()
     long.cancel()
     with pytest.raises(asyncio.CancelledError):
         await long
     assert processes() - before, "another has connected already, which stops what still plays"
-    ran = await engine.execute([compiled(ones(1), device)], 100)
+    ran = await engine.execute(Work([compiled(ones(1), device)], 100))
     assert sum(counts_of(ran.datasets[0]).values()) == 100
 
 
@@ -249,7 +268,9 @@ async def mistuned(
 
 
 async def test_a_wrong_threshold_gives_wrong_counts(mistuned: Engine, device: Device) -> None:
-    counts = counts_of((await mistuned.execute([compiled(ones(1), device)], 1000)).datasets[0])
+    counts = counts_of(
+        (await mistuned.execute(Work([compiled(ones(1), device)], 1000))).datasets[0]
+    )
     assert 350 < counts["0"] < 650, "the threshold cuts the cloud of |1> in half"
 
 

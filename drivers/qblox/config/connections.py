@@ -43,6 +43,9 @@ def connections_of(hardware: HardwareFile) -> tuple[dict[str, Connection], list[
     for index, (output, port) in enumerate(hardware.connectivity.graph):
         place = ("connectivity", "graph", index)
         match = _OUTPUT.match(output)
+        if port in found:
+            bad.append(Finding(f"{port} is connected to {found[port].output} already", place))
+            continue
         if match is None:
             bad.append(Finding(f"{output!r} is no output: CLUSTER.moduleSLOT.OUTPUT", place))
         elif match["cluster"] != hardware.cluster_name:

@@ -12,6 +12,8 @@ from qpuflow.drivers.qblox.config.wiring import HardwareFile, ModulationFrequenc
 _READOUT = frozenset({"QRM", "QRM_RF", "QRC"})
 SEQUENCERS = {"QRC": 12}
 """Of each module; all other kinds have six."""
+CLOCKS = {"mw": ("{}.01", "{}.12"), "res": ("{}.ro",)}
+"""Of a qubit's microwave lines, by the last part of the port's name."""
 MOST_IF_HZ = 500e6
 LO_HZ = (2e9, 18e9)
 
@@ -23,6 +25,8 @@ def findings(device: DeviceFile, hardware: HardwareFile) -> Iterator[Finding]:
     yield from _couplings(device)
     yield from _strangers(device, connections)
     yield from _missing_lines(device, connections)
+    yield from _shared_flux_lines(connections)
+    yield from _strange_options(hardware, connections)
     yield from _attenuations(hardware)
     yield from _frequencies(device, hardware, connections)
     yield from _sequencers(connections)
@@ -67,6 +71,34 @@ def _missing_lines(device: DeviceFile, connections: dict[str, Connection]) -> It
         if f"{moved}:fl" not in connections:
             message = f"a CZ moves {moved}, but no output is connected to its flux line {moved}:fl"
             yield Finding(message, ("couplings", index), in_device=True)
+
+
+def _shared_flux_lines(connections: dict[str, Connection]) -> Iterator[Finding]:
+    users: dict[str, str] = {}
+    for connection in connections.values():
+        if connection.port.endswith(":fl"):
+            other = users.setdefault(connection.output, connection.port)
+            if other != connection.port:
+                message = f"{connection.output} is {other}'s: what moves one qubit moves the other"
+                yield Finding(message, ("connectivity", "graph", connection.index))
+
+
+def _strange_options(
+    hardware: HardwareFile, connections: dict[str, Connection]
+) -> Iterator[Finding]:
+    """An attenuation that a misspelt key sets for nobody would be full power."""
+    for field in ("modulation_frequencies", "output_att", "input_att"):
+        for port_clock in getattr(hardware.hardware_options, field):
+            port, _, clock = port_clock.partition("-")
+            name, _, line = port.partition(":")
+            place = ("hardware_options", field, port_clock)
+            clocks = [one.format(name) for one in CLOCKS.get(line, ())]
+            if port not in connections:
+                message = f"{port_clock}: nothing is connected to {port}"
+                yield Finding(message, place)
+            elif clocks and clock not in clocks:
+                message = f"{port_clock}: {port} has no clock {clock!r}, only {', '.join(clocks)}"
+                yield Finding(message, place)
 
 
 def _attenuations(hardware: HardwareFile) -> Iterator[Finding]:

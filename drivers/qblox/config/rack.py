@@ -51,14 +51,19 @@ def validated(model: type[M], document: Document) -> M:
     try:
         return model.model_validate(document.content)
     except ValidationError as error:
-        # A misspelt field first: what is missing is missing because of it.
-        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-        place = first["loc"]
-        field = ".".join(str(part) for part in place)
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            message = "there is no such field"
-        raise _wrong(f"{field}: {message}" if field else message, document.where(place)) from error
+        place, message = first_problem(error)
+        raise _wrong(message, document.where(place)) from error
+
+
+def first_problem(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
+    """Where it is, and what; a misspelt field first: what is missing is missing because of it."""
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    place = first["loc"]
+    field = ".".join(str(part) for part in place)
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "there is no such field"
+    return place, f"{field}: {message}" if field else message
 
 
 def _wrong(message: str, where: str) -> InputError:

@@ -7,11 +7,13 @@ lab's file works as it is. What is read here is checked here; what only the sche
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from qpuflow.drivers.qblox.config.values import Value
+
+Slot = Annotated[int, Field(ge=1, le=20)]
 
 
 class _Open(BaseModel):
@@ -28,7 +30,7 @@ class Cluster(_Open):
     instrument_type: Literal["Cluster"] = "Cluster"
     ref: Literal["internal", "external"] = "internal"
     ip: str | None = None
-    modules: dict[int, Module] = Field(min_length=1)
+    modules: dict[Slot, Module] = Field(min_length=1)
 
 
 class ModulationFrequencies(Value):

@@ -18,7 +18,7 @@ class Document:
 
     def __init__(self, text: str, name: str) -> None:
         self.name = name
-        self._lines: dict[Place, int] = {}
+        self._lines: dict[tuple[str, ...], int] = {}
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
             self.content: Any = yaml.safe_load(text)
@@ -33,12 +33,12 @@ class Document:
 
     def where(self, place: Sequence[str | int]) -> str:
         """``file:line``, the line of the innermost part of the place that stands in the file."""
-        known = tuple(place)
+        known = tuple(map(str, place))
         while known and known not in self._lines:
             known = known[:-1]
         return f"{self.name}:{self._lines.get(known, 1)}"
 
-    def _walk(self, node: yaml.Node, place: Place) -> None:
+    def _walk(self, node: yaml.Node, place: tuple[str, ...]) -> None:
         self._lines.setdefault(place, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
@@ -52,7 +52,7 @@ class Document:
                 self._walk(value, inner)
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
-                self._walk(item, (*place, index))
+                self._walk(item, (*place, str(index)))
 
 
 def read(path: Path) -> Document:

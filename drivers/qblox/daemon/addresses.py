@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from qpuflow.domain.errors import Unavailable
 
 FILE = "listens"
 
@@ -30,6 +33,19 @@ def addresses_of(directory: Path) -> tuple[str, ...]:
         return tuple((directory / FILE).read_text().splitlines())
     except FileNotFoundError:
         return ()
+
+
+def require_listener(address: str) -> None:
+    """`Unavailable` at once where nobody listens at this `ipc://` address."""
+    path = address.removeprefix("ipc://")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError as error:
+            raise Unavailable(
+                f"No daemon of the rack listens at {path}: {error.strerror}",
+                remedy="`qpuflow rack serve` starts it, and reads the files then.",
+            ) from error
 
 
 def _absolute(address: str) -> str:

@@ -129,6 +129,13 @@ class Journal:
         ).fetchone()
         return row and Entry(row[0], RemoteState(row[1]), *row[2:])
 
+    def next_waiting(self) -> Entry | None:
+        """What `begin_next` would begin."""
+        row = self._connection.execute(
+            "SELECT token FROM jobs WHERE state = ? ORDER BY number LIMIT 1", (RemoteState.QUEUED,)
+        ).fetchone()
+        return self.find(row[0]) if row else None
+
     def close_token(self, token: str) -> None:
         """Accept it no more, unless it has been accepted."""
         with self._transaction():

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,18 +22,20 @@ from qpuflow.domain.errors import (
     QpuflowError,
     Refused,
 )
-from qpuflow.domain.executable import Executable
 from qpuflow.domain.limits import check_limits
 from qpuflow.drivers.base import RemoteState
-from qpuflow.drivers.qblox.config import Configuration, load_configuration
+from qpuflow.drivers.qblox.config import Configuration
 from qpuflow.drivers.qblox.daemon.certificate import CertificateWatch
 from qpuflow.drivers.qblox.daemon.journal import PAGE, Entry, Journal, Standing
+from qpuflow.drivers.qblox.daemon.lookahead import Lookahead
 from qpuflow.drivers.qblox.daemon.running import Running
 from qpuflow.drivers.qblox.devices import device_of
 from qpuflow.drivers.qblox.engine import Engine
 from qpuflow.drivers.qblox.link import messages
 from qpuflow.drivers.qblox.link.errors import failure_of
 from qpuflow.drivers.qblox.link.messages import VERSION
+from qpuflow.drivers.qblox.preparation import Work
+from qpuflow.drivers.qblox.rack_file import configuration_of
 from qpuflow.drivers.qblox.session import Ran
 from qpuflow.drivers.qblox.settings import RackSettings
 
@@ -57,6 +59,7 @@ class Rack:
         self._settings = settings
         self._take_over(configuration)
         self._journal = journal
+        self._lookahead = Lookahead(journal)
         self._engine = engine
         self._certificate = certificate
         self._running: Running | None = None
@@ -68,15 +71,14 @@ class Rack:
         self._busy_seconds = 0.0
         self._played_seconds = 0.0
 
-    async def answer(self, content: bytes) -> bytes:
-        """A reply to every request; errors travel as what they are."""
+    def answer(self, content: bytes) -> bytes | Awaitable[bytes]:
+        """A reply to every request, at once where none has to wait; errors travel as what they
+        are."""
         try:
-            reply = await self._reply(content)
+            reply = self._reply(content)
         except Exception as error:  # noqa: BLE001  whoever asked is told, whatever it was
-            if not isinstance(error, QpuflowError):
-                _log.exception("A request could not be answered")
-            reply = failure_of(error)
-        return reply.model_dump_json().encode()
+            reply = _failure(error)
+        return _encoded(reply) if isinstance(reply, messages.Message) else _later(reply)
 
     def recover(self) -> None:
         """Before anybody is answered: what an earlier daemon ran is over."""
@@ -122,17 +124,19 @@ class Rack:
             for one in unwritten:
                 self._write_last(one)
 
-    async def _reply(self, content: bytes) -> messages.Message:  # noqa: C901, PLR0911  one a request
+    def _reply(  # noqa: C901, PLR0911  one a request
+        self, content: bytes
+    ) -> messages.Message | Awaitable[messages.Message]:
         match _parsed(content).body:
             case messages.Describe():
                 chip = self._configuration.device.model_dump(mode="json")
                 return messages.Described(device=self._described(), chip=chip)
             case messages.Execute() as request:
-                return await self._accept(request)
+                return self._accept(request)
             case messages.Status(token=token, known=known, wait_seconds=seconds, close=close):
                 if close:
                     self._journal.close_token(token)
-                return await self._status(token, known, seconds)
+                return self._status(token, known, seconds)
             case messages.Fetch(token=token):
                 return self._results(token)
             case messages.Confirm(tokens=tokens, after=after):
@@ -140,11 +144,11 @@ class Rack:
                     self._journal.confirm(tokens)
                 return self._kept(after)
             case messages.Cancel(token=token):
-                return await self._cancel(token)
+                return self._cancel(token)
             case messages.Health():
                 return messages.Report(values=self._health())
             case messages.Telemetry():
-                return messages.Report(values=await self._telemetry())
+                return self._telemetry()
             case messages.Reload(who=who):
                 return self._reload(who)
 
@@ -152,7 +156,7 @@ class Rack:
         warning = self._certificate and self._certificate.warning
         return self._device.model_copy(update={"status_reason": warning})
 
-    async def _accept(self, request: messages.Execute) -> messages.State:
+    def _accept(self, request: messages.Execute) -> messages.State:
         check_limits(self._device, programs=len(request.circuits), shots=request.shots)
         content = request.model_dump_json().encode()
         entry = self._journal.accept(
@@ -161,12 +165,19 @@ class Rack:
         self._accepted.set()
         return _state(entry)
 
-    async def _status(
+    def _status(
+        self, token: str, known: RemoteState | None, seconds: float
+    ) -> messages.State | Awaitable[messages.State]:
+        standing = self._journal.standing(token)
+        if seconds and _is_as(standing, known):
+            return self._news_of(token, known, seconds)
+        return _state(standing)
+
+    async def _news_of(
         self, token: str, known: RemoteState | None, seconds: float
     ) -> messages.State:
         def another() -> bool:
-            standing = self._journal.standing(token)
-            return standing is None or standing.state is not known or standing.state.is_final
+            return not _is_as(self._journal.standing(token), known)
 
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._news:
@@ -193,14 +204,16 @@ class Rack:
         await self._tell()
         return _state(self._journal.standing(token))
 
-    async def _telemetry(self) -> dict[str, float | str | None]:
+    async def _telemetry(self) -> messages.Report:
         """Whoever reads sensors in the middle of a run would wait for its end."""
         health = self._health()
         told = {name: health[name] for name in _TOLD_ALWAYS}
         known: dict[str, float | str | None] = {
             f"rack_{name}": value for name, value in told.items() if value is not None
         }
-        return known if self._running else known | await self._engine.telemetry()
+        return messages.Report(
+            values=known if self._running else known | await self._engine.telemetry()
+        )
 
     def _health(self) -> dict[str, float | str | None]:
         up = time.monotonic() - self._started
@@ -223,7 +236,7 @@ class Rack:
 
     def _reload(self, who: str) -> messages.Report:
         """A file that is wrong changes nothing."""
-        fresh = load_configuration(self._settings.device_file, self._settings.hardware_file)
+        fresh = configuration_of(self._settings)
         if fresh.hardware_hash != self._configuration.hardware_hash:
             raise InputError(
                 "The hardware file has changed, and cables are not moved while a rack runs",
@@ -248,21 +261,20 @@ class Rack:
         """None where it cannot be read, and has failed."""
         self._engine.configure(self._configuration)
         try:
-            request = messages.Execute.model_validate_json(entry.request)
-            executables = [circuit.executable() for circuit in request.circuits]
+            work = self._lookahead.work_of(entry)
         except ValueError as error:
             # Accepted by a daemon of another version: whoever waits shall hear of it.
             message = f"It cannot be read: {error}"
             await _written(lambda: self._journal.end(entry.token, RemoteState.FAILED, message))
             return None
-        task = asyncio.create_task(self._play(executables, request.shots))
+        task = asyncio.create_task(self._play(work))
         self._running = Running(entry.token, task)
         return self._running
 
-    async def _play(self, executables: Sequence[Executable], shots: int) -> Ran:
+    async def _play(self, work: Work) -> Ran:
         began = time.monotonic()
         try:
-            return await self._engine.execute(executables, shots)
+            return await self._engine.execute(work, self._lookahead.upcoming())
         finally:
             self._busy_seconds += time.monotonic() - began
 
@@ -316,6 +328,23 @@ async def _written(write: Callable[[], T]) -> T:
     raise AssertionError("it is tried until it succeeds")
 
 
+async def _later(reply: Awaitable[messages.Message]) -> bytes:
+    try:
+        return _encoded(await reply)
+    except Exception as error:  # noqa: BLE001  as in `answer`
+        return _encoded(_failure(error))
+
+
+def _failure(error: Exception) -> messages.Message:
+    if not isinstance(error, QpuflowError):
+        _log.error("A request could not be answered", exc_info=error)
+    return failure_of(error)
+
+
+def _encoded(reply: messages.Message) -> bytes:
+    return reply.model_dump_json().encode()
+
+
 def _owner(file: Path) -> str:
     try:
         name = file.owner()
@@ -344,6 +373,11 @@ def _require_version(content: bytes) -> None:
                 f"The rack speaks version {VERSION} of the link, and was asked in {version}",
                 remedy="Install the same qpuflow on the rack's host and on the worker's.",
             )
+
+
+def _is_as(standing: Standing | None, known: RemoteState | None) -> bool:
+    """That state may still become another."""
+    return standing is not None and standing.state is known and not standing.state.is_final
 
 
 def _state(standing: Standing | None) -> messages.State:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qpuflow.domain.errors import OperatorNeeded
-from qpuflow.drivers.qblox.config import load_configuration
 from qpuflow.drivers.qblox.daemon.addresses import noted
 from qpuflow.drivers.qblox.daemon.certificate import CertificateWatch
 from qpuflow.drivers.qblox.daemon.journal import Journal
@@ -19,12 +18,13 @@ from qpuflow.drivers.qblox.daemon.rack import Rack
 from qpuflow.drivers.qblox.engine import Engine
 from qpuflow.drivers.qblox.link.certificates import Keys
 from qpuflow.drivers.qblox.link.sockets import answer_all
+from qpuflow.drivers.qblox.rack_file import configuration_of
 from qpuflow.drivers.qblox.settings import RackSettings
 
 
 async def serve(settings: RackSettings) -> None:
     """Returns after SIGTERM or SIGINT, with nothing playing."""
-    configuration = load_configuration(settings.device_file, settings.hardware_file)
+    configuration = configuration_of(settings)
     state = settings.state_directory
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     most = round(settings.keep_gigabytes * 1e9)

@@ -1,8 +1,8 @@
 """What a scheduler does for qpuflow: a schedule for programs, and its upload.
 
-Running it and reading it is the same for all of them (`qpuflow.drivers.qblox.execution`), for what
-they compile to runs on the same instruments. Another vendor's executor (Intermodulation Products'
-Presto, say) would be a class of this interface and an entry in `_EXECUTORS`.
+Running it and reading it is the same for all of them (`qpuflow.drivers.qblox.instruments`), for
+what they compile to runs on the same instruments. Another vendor's executor (Intermodulation
+Products' Presto, say) would be a class of this interface and an entry in `_EXECUTORS`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from qpuflow.drivers.qblox.link.certificates import (
     NobodyTrusted,
     Stamp,
 )
-from qpuflow.drivers.qblox.link.desk import Desk
+from qpuflow.drivers.qblox.link.desk import Answer, Desk
 from qpuflow.drivers.qblox.link.expiry import expired
 
 MOST_IDLE = 16
@@ -30,6 +29,9 @@ MOST_IDLE = 16
 RESEND_MS = 7000
 """Longer than a rack keeps a question until it has news: each would come several times. A
 connection that breaks is noticed at once, and what was asked on it is asked again then."""
+CONNECT_SECONDS = 5.0
+"""NNG waits for ever for the other side's part of a TLS handshake, also for one that a rack which
+was just starting or ending will never play."""
 LOOK_SECONDS = 1.0
 """Between two looks at the keys."""
 RECONNECT_MS = (50, 1000)
@@ -44,7 +46,7 @@ class Asker:
         self._address = address
         self._keys = keys
         self._stamp = keys and keys.stamp
-        self._tls = _tls(address, keys, server=False)
+        self._tls = tls_of(address, keys, server=False)
         self._idle: list[_Line] = []
         self._busy: set[_Line] = set()
         self._following: asyncio.Task[None] | None = None
@@ -105,7 +107,7 @@ class Asker:
             if stamp == self._stamp:
                 continue
             with contextlib.suppress(OperatorNeeded):  # half replaced: the old ones serve
-                self._tls = _tls(self._address, keys, server=False)
+                self._tls = tls_of(self._address, keys, server=False)
                 self._stamp = stamp
                 self._replace_lines()
 
@@ -116,7 +118,7 @@ class Asker:
 
 
 class _Replaced(Exception):
-    """The line was closed while somebody waited for an answer on it."""
+    """The line was closed while somebody waited for an answer on it, or never was connected."""
 
 
 class _Line:
@@ -154,8 +156,9 @@ class _Line:
 
     async def _sent(self, request: bytes) -> None:
         try:
-            await self._socket.asend(request)
-        except pynng.Closed as error:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._socket.asend(request)
+        except (pynng.Closed, TimeoutError) as error:
             raise _Replaced from error
 
     def close(self) -> None:
@@ -171,13 +174,13 @@ class _Line:
             self._waiting.set_result(None)
 
 
-async def answer_all(
-    address: str, keys: Keys | None, answer: Callable[[bytes], Awaitable[bytes]]
-) -> None:
+async def answer_all(address: str, keys: Keys | None, answer: Answer) -> None:
     """Listen until cancelled."""
+    if address.startswith("ipc://"):
+        keys = None  # those of the daemon's other addresses
     stamp = keys and keys.stamp
     with pynng.Rep0(
-        tls_config=_tls(address, keys, server=True), recv_max_size=MOST_BYTES
+        tls_config=tls_of(address, keys, server=True), recv_max_size=MOST_BYTES
     ) as socket:
         _remove_what_a_killed_one_left(address)
         desk = Desk(socket, answer)
@@ -212,7 +215,7 @@ async def _follow(
         if latest == stamp and listener is not None:
             continue
         try:
-            config = _tls(address, keys, server=True)
+            config = tls_of(address, keys, server=True)
         except NobodyTrusted as error:
             listener, stamp = _shut(listener), latest
             if told != latest:
@@ -246,7 +249,8 @@ def _only_for_us(path: Path) -> None:
     path.chmod(0o600)
 
 
-def _tls(address: str, keys: Keys | None, *, server: bool) -> pynng.TLSConfig | None:
+def tls_of(address: str, keys: Keys | None, *, server: bool) -> pynng.TLSConfig | None:
+    """Who both ends must be; None where only the file system asks."""
     if address.startswith("ipc://"):
         return None
     if not address.startswith("tls+tcp://"):

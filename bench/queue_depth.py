@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
 from uuid import UUID, uuid4
 
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy import TextClause, text
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from bench.figures import Figure, quantile
 from bench.installation import Installation, request
@@ -26,6 +28,7 @@ from qpuflow.flows.outbox import queued
 from qpuflow.ledger import arbiter, batches, carriers, claims, controls
 from qpuflow.ledger.arbiter import Question
 from qpuflow.ledger.database import Ledger, async_url
+from qpuflow.ledger.session import LedgerSession
 from qpuflow.tasks.admission import Journey, admit, admit_all
 from qpuflow.tasks.known import Known
 
@@ -34,6 +37,8 @@ OF_EACH = 5
 """Single-job runs of every user, and as many batched jobs."""
 AT_ONCE = 8
 CLAIMS = 100
+SEATS = 8
+"""As many are chosen at once."""
 LOOK_SECONDS = 0.1
 DRAINED = FEW_USERS * OF_EACH
 """Jobs whose time is taken: half of the short queue."""
@@ -77,8 +82,14 @@ async def _fill(installation: Installation, users: Iterable[int]) -> None:
         known = Known(ledger)
         await _several(_batched(ledger, known, name) for name in names)
         await _several(_single(ledger, known, name, run) for run, name in runs.items())
+        async with ledger.begin() as session:
+            await session.execute(ANALYZE)
         print(f"  {await _count(ledger, QUEUED)} are queued", end=" ")
     print(f"after {time.perf_counter() - began:.0f} s", flush=True)
+
+
+ANALYZE = text("ANALYZE")
+"""As PostgreSQL does by itself within a minute of such a change."""
 
 
 async def _batched(ledger: Ledger, known: Known, user: str) -> None:
@@ -178,25 +189,32 @@ async def _count(ledger: Ledger, query: TextClause) -> int:
 
 async def _claims(installation: Installation) -> list[tuple[float, float]]:
     """Milliseconds of choosing a carrier to start, and of deciding that it may run."""
+    gc.freeze()  # as the engine does: what filled the queue is not the claims' own
     async with open_ledger(installation.settings) as ledger:
         return [await _claim(ledger, installation.settings.policy) for _ in range(CLAIMS)]
 
 
+BEGIN = text("SELECT 1")
+"""A text: the engine's transactions begin with one."""
+
+
 async def _claim(ledger: Ledger, rules: PolicyRules) -> tuple[float, float]:
     """As if the QPU were open. Nothing is kept of it."""
-    principal = service("bench")
-    async with AsyncSession(ledger.engine) as session:
+    principal, session = service("bench"), LedgerSession(ledger.engine)
+    try:
+        await session.execute(BEGIN)
         await controls.set_control(session, principal, QPU, Control.OPEN, None)
         began = time.perf_counter()
-        chosen = await claims.next_carriers(session, QPU, rules)
+        chosen = list(islice(await claims.next_carriers(session, QPU, rules), SEATS))
         choosing = time.perf_counter() - began
         # The last: the worker begins with the first.
         one = chosen[-1].carriage
         carrier = await carriers.begin(session, one.batch_id, one.flow_run_id, "bench:1")
         taken = await batches.take(session, principal, one.batch_id, 50)
-        await arbiter.get_ready(session, {job.id: 0.01 for job in taken})
+        ready = {job.id: 0.01 for job in taken}
         began = time.perf_counter()
-        await arbiter.ask(session, Question(QPU, carrier, one.batch_id, 10.0), rules)
+        await arbiter.ask(session, Question(QPU, carrier, one.batch_id, 10.0, ready), rules)
         deciding = time.perf_counter() - began
-        await session.rollback()
+    finally:
+        await session.abandon()
     return 1000 * choosing, 1000 * deciding

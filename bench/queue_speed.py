@@ -33,24 +33,29 @@ async def idle_latency(installation: Installation) -> list[Figure]:
 
 
 async def submit_ack(installation: Installation) -> list[Figure]:
-    """Eight clients at once, each a connection of its own."""
-
-    async def client(number: int) -> list[float]:
-        milliseconds, ids = list[float](), list[UUID]()
-        async with connect(installation.acting_as(f"client-{number}")) as connection:
-            for _ in range(SUBMITS_EACH):
-                began = time.perf_counter()
-                ids.append((await connection.submit(request())).job_id)
-                milliseconds.append(1000 * (time.perf_counter() - began))
-            await all_ended(connection, ids)
-        return milliseconds
-
-    measured = await asyncio.gather(*(client(number) for number in range(CLIENTS)))
-    every = [one for milliseconds in measured for one in milliseconds]
+    """Eight clients at once, each a connection of its own. The first submission of a process, which
+    imports Qiskit, is a figure of its own, and that of a client, which connects, is left out."""
+    first = await _acknowledged(installation, "client", 1)
+    measured = await asyncio.gather(
+        *(_acknowledged(installation, f"client-{one}", 1 + SUBMITS_EACH) for one in range(CLIENTS))
+    )
+    every = [one for milliseconds in measured for one in milliseconds[1:]]
     return [
         Figure("submit_ack_p50_ms", quantile(every, 0.5), "ms", "<= 10"),
         Figure("submit_ack_p99_ms", quantile(every, 0.99), "ms", "<= 50"),
+        Figure("submit_ack_first_ms", first[0], "ms"),
     ]
+
+
+async def _acknowledged(installation: Installation, user: str, submissions: int) -> list[float]:
+    milliseconds, ids = list[float](), list[UUID]()
+    async with connect(installation.acting_as(user)) as connection:
+        for _ in range(submissions):
+            began = time.perf_counter()
+            ids.append((await connection.submit(request())).job_id)
+            milliseconds.append(1000 * (time.perf_counter() - began))
+        await all_ended(connection, ids)
+    return milliseconds
 
 
 async def burst(installation: Installation) -> list[Figure]:

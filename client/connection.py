@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from qpuflow.client.patience import patiently
 from qpuflow.client.quotas import Quotas
 from qpuflow.client.sessions import Defaults, Session
 from qpuflow.client.watching import Watching
-from qpuflow.domain.endpoints import find_record
+from qpuflow.domain.endpoints import PartRecord, find_record
 from qpuflow.domain.errors import InputError, NotFound
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.principal import Principal, Role
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 FIRST_LOOK_SECONDS = 0.05
 SLOWEST_LOOK_SECONDS = 1.0
+LOOK_AT_STACK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,27 @@ async def connect(settings: Settings | None = None) -> AsyncGenerator[Connection
         yield Connection(ledger, settings)
 
 
-def _delay(settings: Settings, qpu: str) -> str | None:
-    """What the local stack lacks at the moment to start a job."""
-    record = find_record(settings)
-    needed = ("prefect-server", f"worker-{qpu}")
-    for part in record.parts if record else ():
-        if part.name in needed and part.phase != "ready":
-            return f"{part.name} is {part.phase}; the job is kept and starts when it is back"
-    return None
+class _Stack:
+    """The local stack, as it was a moment ago: looking takes as long as two statements."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._parts: tuple[PartRecord, ...] = ()
+        self._looked_at = float("-inf")
+
+    def delay(self, qpu: str) -> str | None:
+        """What it lacks to start a job."""
+        needed = ("prefect-server", f"worker-{qpu}")
+        for part in self._now():
+            if part.name in needed and part.phase != "ready":
+                return f"{part.name} is {part.phase}; the job is kept and starts when it is back"
+        return None
+
+    def _now(self) -> tuple[PartRecord, ...]:
+        if time.monotonic() - self._looked_at > LOOK_AT_STACK_SECONDS:
+            record = find_record(self._settings)
+            self._parts, self._looked_at = record.parts if record else (), time.monotonic()
+        return self._parts
 
 
 class Connection:
@@ -76,6 +91,7 @@ class Connection:
             settings.user, settings.project or settings.user, frozenset(roles), via="client"
         )
         self._known = Known(ledger)
+        self._stack = _Stack(settings)
         self.bookings = Bookings(ledger, self.principal, settings)
         self.controls = Controls(ledger, self.principal)
         self.costs = Costs(ledger, self.principal)
@@ -104,7 +120,7 @@ class Connection:
         principal = self._principal_of(requests[0])
         wanted = [(request, self._journey(request)) for request in requests]
         accepted = await admit_all(self._ledger, principal, wanted, self._known)
-        notes = {journey.qpu: _delay(self._settings, journey.qpu) for _, journey in wanted}
+        notes = {journey.qpu: self._stack.delay(journey.qpu) for _, journey in wanted}
         return [
             Receipt(one.job_id, one.is_new, notes[journey.qpu])
             for one, (_, journey) in zip(accepted, wanted, strict=True)

@@ -78,7 +78,9 @@ def dataset_of(
         "shots": shots,
         "registers": json.dumps([[r.name, r.size] for r in executable.registers]),
     }
-    return xr.Dataset(variables, coords=coords, attrs={**own, **attrs})
+    # On its way to the ledger nobody looks anything up in it: an index would take most of the time.
+    known = xr.Coordinates(coords, indexes={})
+    return xr.Dataset(variables, coords=known, attrs={**own, **attrs})
 
 
 def _parameter_coords(points: Sequence[Mapping[str, float]]) -> dict[str, Any]:

@@ -7,15 +7,13 @@ carrier whose job was named. Everybody else is told why not.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, func, or_, select, text, update
+from sqlalchemy import ColumnElement, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.booking import BookingState
-from qpuflow.domain.device import Control, DeviceStatus, stopped
 from qpuflow.domain.forecast import explain
 from qpuflow.domain.job import JobState
 from qpuflow.domain.policy import (
@@ -29,9 +27,10 @@ from qpuflow.domain.policy import (
     decide,
     must_stop,
 )
-from qpuflow.domain.vendor_calendar import PREFIX
 from qpuflow.ledger import carriers, leases
-from qpuflow.ledger.schema import BookingRow, Carrier, CarrierState, JobRow, Lease, Qpu
+from qpuflow.ledger.live import checked, lost
+from qpuflow.ledger.schema import Carrier, CarrierState, JobRow, Lease
+from qpuflow.ledger.standing import Held, Standing, read
 
 MOST = 150
 """Jobs that a forecast looks at."""
@@ -40,12 +39,16 @@ TO_START = (JobState.QUEUED.value, JobState.PREPARING.value)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A carrier asks for a lane. The silence after which others' jobs are not waited for."""
+    """A carrier asks for a lane. The silence after which others' jobs are not waited for.
+
+    `ready` has the estimates, in seconds, of jobs that have not asked before.
+    """
 
     qpu: str
     carrier_id: UUID
     batch_id: UUID
     lease_seconds: float
+    ready: Mapping[UUID, float] = field(default_factory=dict[UUID, float])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +66,92 @@ class After:
     batch_id: Hashable
 
 
+async def ask(session: AsyncSession, question: Question, rules: PolicyRules) -> Turn | Wait | After:
+    """A turn, or why it is not this carrier's. Raises `CarrierLost`.
+
+    A carrier that got no answer gets ready and asks again: the lease is the same if it still is
+    its turn.
+    """
+    qpu, carrier_id = question.qpu, question.carrier_id
+    if not await get_ready(session, question, rules):
+        return Wait(f"There is no QPU {qpu!r}")
+    standing = await read(
+        session, qpu, rules, carrier_id=carrier_id, silence_seconds=question.lease_seconds
+    )
+    own = next((one for one in standing.held if one.carrier_id == carrier_id), None)
+    others = [one for one in standing.held if one is not own]
+    decision = decide(
+        await _state(session, qpu, rules, standing, others, standing.asking), standing.now
+    )
+    if isinstance(decision, Wait) or decision.jobs[0].batch != question.batch_id:
+        if own is not None:
+            await leases.release(session, qpu, own.fencing_token)
+        return decision if isinstance(decision, Wait) else After(decision.jobs[0].batch)
+    if own is None:
+        work = decision.ends_at - standing.now
+        token = await leases.grant(session, qpu, carrier_id, question.lease_seconds, work)
+    else:
+        token = own.fencing_token
+        await leases.extend(session, qpu, token, decision.ends_at)
+        await withdraw(session, question.batch_id)
+    return Turn(token, frozenset(_ids(decision)))
+
+
+# The lock comes before what is done under it; what is read under it is another statement, which
+# sees all that was granted before the lock was ours. An expired lease is ended for good: a renewal
+# either came before this or comes too late. A charge comes later than the end, and may not come:
+# what counts for a user's share is the time of the lease.
 _GET_READY = text(
+    checked(
+        """
+    WITH {live}, ready AS (
+        UPDATE jobs SET
+            estimate_seconds = new.seconds, asks_since = coalesce(asks_since, clock_timestamp())
+        FROM live, unnest(CAST(:jobs AS uuid[]), CAST(:seconds AS float[])) AS new (id, seconds)
+        WHERE jobs.id = new.id AND state = 'preparing'
+        RETURNING jobs.id
+    ), locked AS (
+        SELECT name FROM qpus
+        WHERE name = :qpu AND (SELECT count(*) FROM ready) >= 0 FOR NO KEY UPDATE
+    ), expired AS (
+        UPDATE leases SET released_at = expires_at FROM locked
+        WHERE qpu = locked.name AND released_at IS NULL AND expires_at <= clock_timestamp()
+    ), done AS (
+        UPDATE leases SET counted = true FROM locked
+        WHERE qpu = locked.name AND released_at IS NOT NULL AND NOT counted
+        RETURNING "user", greatest(extract(epoch FROM released_at - granted_at), 0) AS seconds
+    ), used AS (
+        INSERT INTO usages (qpu, "user", seconds, as_of)
+        SELECT :qpu, "user", sum(seconds), clock_timestamp() FROM done GROUP BY "user"
+        ON CONFLICT (qpu, "user") DO UPDATE SET
+            seconds = usages.seconds
+                * power(0.5, extract(epoch FROM excluded.as_of - usages.as_of) / :half_life)
+                + excluded.seconds,
+            as_of = excluded.as_of
+    )
+    SELECT locked.name IS NOT NULL FROM live LEFT JOIN locked ON true
     """
-    UPDATE jobs SET
-        estimate_seconds = :seconds, asks_since = coalesce(asks_since, clock_timestamp())
-    WHERE id = :job AND state = 'preparing'
-    """
+    )
 )
 
 
-async def get_ready(session: AsyncSession, estimates: Mapping[UUID, float]) -> None:
-    """These jobs could start now: from here on they count when it is decided who does."""
-    rows = [{"job": job_id, "seconds": seconds} for job_id, seconds in estimates.items()]
-    connection = await session.connection()
-    await connection.execute(_GET_READY, rows)
+async def get_ready(session: AsyncSession, question: Question, rules: PolicyRules) -> bool:
+    """The jobs could start now: from here on they count when it is decided who does, and until
+    the end of the transaction nobody else decides it.
+
+    False: there is no such QPU. Raises `CarrierLost`.
+    """
+    values = {
+        "qpu": question.qpu,
+        "carrier": question.carrier_id,
+        "jobs": list(question.ready),
+        "seconds": list(question.ready.values()),
+        "half_life": rules.usage_half_life_seconds,
+    }
+    is_there = await session.scalar(_GET_READY, values)
+    if is_there is None:
+        raise lost(question.carrier_id)
+    return is_there
 
 
 _WITHDRAW = text(
@@ -89,188 +164,43 @@ async def withdraw(session: AsyncSession, batch_id: UUID) -> None:
     await session.execute(_WITHDRAW, {"batch": batch_id})
 
 
-async def ask(session: AsyncSession, question: Question, rules: PolicyRules) -> Turn | Wait | After:
-    """A turn, or why it is not this carrier's.
-
-    A carrier that got no answer gets ready and asks again: the lease is the same if it still is
-    its turn.
-    """
-    row = await leases.lock(session, question.qpu)
-    if row is None:
-        return Wait(f"There is no QPU {question.qpu!r}")
-    state, now, held = await _load(session, row, rules, question)
-    decision = decide(state, now)
-    own = held.get(question.carrier_id)
-    if isinstance(decision, Wait) or decision.jobs[0].batch != question.batch_id:
-        if own is not None:
-            await leases.release(session, row.name, own.fencing_token)
-        return decision if isinstance(decision, Wait) else After(decision.jobs[0].batch)
-    work = decision.ends_at - now
-    if own is None:
-        token = await leases.grant(session, row, question.carrier_id, question.lease_seconds, work)
-    else:
-        own.ends_at, token = decision.ends_at, own.fencing_token
-    # Its other jobs ask again with the next chunk: until then no lane shall be kept for them.
-    await withdraw(session, question.batch_id)
-    return Turn(token, frozenset(_ids(decision)))
-
-
 def _ids(grant: Grant) -> list[UUID]:
     return [job.id for job in grant.jobs if isinstance(job.id, UUID)]
-
-
-async def _load(
-    session: AsyncSession, row: Qpu, rules: PolicyRules, question: Question
-) -> tuple[QpuState, datetime, dict[UUID, Lease]]:
-    now = await _count_usage(session, row.name, rules)
-    held = {lease.carrier_id: lease for lease in await leases.held(session, row.name)}
-    others = [lease for key, lease in held.items() if key != question.carrier_id]
-    waiting = await _asking(session, question)
-    state = await _state(session, row, rules, now, others, waiting)
-    return state, now, held
 
 
 async def outlook(
     session: AsyncSession, qpu: str, rules: PolicyRules, waiting: Sequence[Waiting]
 ) -> tuple[datetime, QpuState]:
     """The QPU as it is now, were these the jobs that wait. Nothing is locked or decided."""
-    row = await session.get_one(Qpu, qpu)
-    now, held = await _clock(session), await leases.held(session, qpu)
-    return now, await _state(session, row, rules, now, held, waiting)
+    standing = await read(session, qpu, rules, users={job.user for job in waiting})
+    return standing.now, await _state(session, qpu, rules, standing, standing.held, waiting)
 
 
 async def _state(
     session: AsyncSession,
-    row: Qpu,
+    qpu: str,
     rules: PolicyRules,
-    now: datetime,
-    held: Sequence[Lease],
+    standing: Standing,
+    held: Sequence[Held],
     waiting: Sequence[Waiting],
 ) -> QpuState:
-    slots = await _slots(session, row.name, now, rules)
-    active = {slot.project: slot for slot in slots if slot.project and slot.starts_at <= now}
-    usage = await _usage(session, row.name, rules, now, {job.user for job in waiting})
+    now, usage = standing.now, dict(standing.usage)
+    active = {one.project: one for one in standing.slots if one.project and one.starts_at <= now}
     for lease in held:
         spent = (max(now, lease.ends_at) - lease.granted_at).total_seconds()
         usage[lease.user] = usage.get(lease.user, 0.0) + spent
     return QpuState(
         rules=rules,
-        lanes=row.lanes,
-        slots=slots,
+        lanes=standing.lanes,
+        slots=standing.slots,
         running=tuple(Running(lease.project, lease.ends_at) for lease in held),
         waiting=tuple(waiting),
         usage=usage,
-        last_active=await _last_active(session, row.name, active),
-        busy=frozenset(await _with_work(session, row.name, list(active))),
-        closed=_closed(row),
-        lends=bool(row.device.get("interruptible", True)),
+        last_active=await _last_active(session, qpu, active),
+        busy=frozenset(await _with_work(session, qpu, list(active))),
+        closed=standing.closed,
+        lends=standing.lends,
     )
-
-
-def _closed(row: Qpu) -> str | None:
-    if not Control(row.control).starts:
-        return stopped(row.name, Control(row.control), row.control_reason)
-    if row.status != DeviceStatus.ONLINE.value:
-        return f"{row.name} says it is {row.status}" + (
-            f": {row.status_reason}" if row.status_reason else ""
-        )
-    return None
-
-
-async def _clock(session: AsyncSession) -> datetime:
-    now = await session.scalar(select(func.clock_timestamp()))
-    assert now is not None
-    return now
-
-
-_SLOTS = select(BookingRow.starts_at, BookingRow.ends_at, BookingRow.project).where(
-    BookingRow.qpu == bindparam("qpu"),
-    BookingRow.state == BookingState.ACTIVE.value,
-    BookingRow.ends_at > bindparam("now"),
-    BookingRow.starts_at < bindparam("end"),
-    ~BookingRow.source.startswith(PREFIX),
-)
-
-
-async def _slots(
-    session: AsyncSession, qpu: str, now: datetime, rules: PolicyRules
-) -> tuple[Slot, ...]:
-    values = {"qpu": qpu, "now": now, "end": now + timedelta(days=rules.horizon_days)}
-    rows = await session.execute(_SLOTS, values)
-    return tuple(Slot(*row) for row in rows.tuples())
-
-
-ASKING = text(
-    """
-    SELECT j.id, j.batch_id, j."user", j.project, j.number, j.estimate_seconds,
-           j.not_before, j.start_by, j.moved_up_at IS NOT NULL
-    FROM jobs j JOIN carriers c ON c.batch_id = j.batch_id AND c.state = 'live'
-    WHERE j.qpu = :qpu AND j.asks_since IS NOT NULL AND j.state = 'preparing'
-      AND (c.id = :carrier OR c.heartbeat_at > now() - make_interval(secs => :silence))
-    """
-)
-
-
-async def _asking(session: AsyncSession, question: Question) -> list[Waiting]:
-    values = {
-        "qpu": question.qpu,
-        "carrier": question.carrier_id,
-        "silence": question.lease_seconds,
-    }
-    rows = await session.execute(ASKING, values)
-    return [Waiting(*row) for row in rows.tuples()]
-
-
-COUNT = text(
-    """
-    WITH done AS (
-        UPDATE leases SET counted = true
-        WHERE qpu = :qpu AND released_at IS NOT NULL AND NOT counted
-        RETURNING "user", greatest(extract(epoch FROM released_at - granted_at), 0) AS seconds
-    ), clock AS (
-        SELECT clock_timestamp() AS now
-    ), counted AS (
-        INSERT INTO usages (qpu, "user", seconds, as_of)
-        SELECT CAST(:qpu AS text), "user", sum(seconds), min(now)
-        FROM done, clock GROUP BY "user"
-        ON CONFLICT (qpu, "user") DO UPDATE SET
-            seconds = usages.seconds
-                * power(0.5, extract(epoch FROM excluded.as_of - usages.as_of) / :half_life)
-                + excluded.seconds,
-            as_of = excluded.as_of
-    )
-    SELECT now FROM clock
-    """
-)
-
-
-async def _count_usage(session: AsyncSession, qpu: str, rules: PolicyRules) -> datetime:
-    """The time of every lease that has ended, once; the clock's time in the same round trip.
-
-    A charge comes later, and may not come.
-    """
-    half_life = rules.usage_half_life_seconds
-    now = await session.scalar(COUNT, {"qpu": qpu, "half_life": half_life})
-    assert now is not None
-    return now
-
-
-USED = text(
-    """
-    SELECT "user", seconds
-        * power(0.5, extract(epoch FROM CAST(:now AS timestamptz) - as_of) / :half_life)
-    FROM usages WHERE qpu = :qpu AND "user" = ANY(:users)
-    """
-)
-
-
-async def _usage(
-    session: AsyncSession, qpu: str, rules: PolicyRules, now: datetime, users: set[str]
-) -> dict[str, float]:
-    half_life = rules.usage_half_life_seconds
-    values = {"qpu": qpu, "now": now, "half_life": half_life, "users": list(users)}
-    rows = await session.execute(USED, values)
-    return {user: float(seconds) for user, seconds in rows.tuples()}
 
 
 async def _last_active(
@@ -288,6 +218,8 @@ async def _last_active(
 
 async def _with_work(session: AsyncSession, qpu: str, projects: Sequence[str]) -> list[str]:
     """Those whose jobs are still on their way here, and due."""
+    if not projects:
+        return []
     found: list[str] = []
     now = func.clock_timestamp()
     resting = select(Carrier.batch_id).where(
@@ -312,12 +244,18 @@ async def has_overrun(
     session: AsyncSession, qpu: str, fencing_token: int, rules: PolicyRules
 ) -> bool:
     """Whether the work under this lease keeps a booker from their time."""
-    now = await _clock(session)
     lease = await session.get(Lease, (qpu, fencing_token))
-    if lease is None or lease.ends_at > now:
+    if lease is None or lease.ends_at > await _clock(session):
         return False
-    state = QpuState(rules=rules, slots=await _slots(session, qpu, now, rules))
-    return must_stop(state, Running(lease.project, lease.ends_at), now)
+    standing = await read(session, qpu, rules)
+    state = QpuState(rules=rules, slots=standing.slots)
+    return must_stop(state, Running(lease.project, lease.ends_at), standing.now)
+
+
+async def _clock(session: AsyncSession) -> datetime:
+    now = await session.scalar(select(func.clock_timestamp()))
+    assert now is not None
+    return now
 
 
 async def cut_off(session: AsyncSession, qpu: str, fencing_token: int, ids: Sequence[UUID]) -> None:

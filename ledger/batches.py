@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, bindparam, func, insert, select, text, update
+from sqlalchemy import Select, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,6 +15,7 @@ from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.principal import Principal
 from qpuflow.ledger import events
 from qpuflow.ledger.job_values import value_of
+from qpuflow.ledger.live import checked, require_live
 from qpuflow.ledger.schema import (
     Batch,
     BatchKind,
@@ -141,23 +143,42 @@ async def put_back(
     )
 
 
-_NEXT = (
-    select(JobRow)
-    .where(JobRow.batch_id == bindparam("batch"), JobRow.state == JobState.QUEUED.value)
-    .order_by(JobRow.moved_up_at.is_(None), JobRow.number)
-    .limit(bindparam("most"))
-    .with_for_update()
-)
+# In one round trip, for which a loop waits with every job.
+_NEXT = checked("""{live}, before AS (
+    SELECT id, state FROM jobs
+    WHERE batch_id = :batch AND state = 'queued'
+      AND (CAST(:carrier AS uuid) IS NULL OR EXISTS (SELECT FROM live))
+    ORDER BY moved_up_at IS NULL, number LIMIT :most FOR UPDATE
+)""")
+_TAKE = events.statement(
+    JobState.PREPARING,
+    before=_NEXT,
+    columns=", ".join(f'"{one.name}"' for one in JobRow.__table__.columns),
+).columns(options=JSONB, timings=JSONB)
 
 
 async def take(
-    session: AsyncSession, principal: Principal, batch_id: UUID, limit: int
+    session: AsyncSession,
+    principal: Principal,
+    batch_id: UUID,
+    limit: int,
+    carrier_id: UUID | None = None,
 ) -> list[Job]:
-    """The batch's next queued jobs, now PREPARING: those moved to the front, then the oldest."""
-    rows = await session.scalars(_NEXT, {"batch": batch_id, "most": limit})
+    """The batch's next queued jobs, now PREPARING: those moved to the front, then the oldest.
+
+    Raises `CarrierLost` when they are not that carrier's to take.
+    """
+    values = {
+        **events.values_of(principal, JobState.PREPARING),
+        "batch": batch_id,
+        "most": limit,
+        "carrier": carrier_id,
+    }
+    rows = await session.execute(_TAKE, values)
     taken = sorted(rows, key=lambda row: row.number)
-    await events.require_move(session, principal, [row.id for row in taken], JobState.PREPARING)
-    return [replace(value_of(row), state=JobState.PREPARING, reason=None) for row in taken]
+    if not taken and carrier_id is not None:
+        await require_live(session, carrier_id)
+    return [value_of(row) for row in taken]
 
 
 async def handed_over(session: AsyncSession, batch_id: UUID) -> list[Job]:
@@ -246,6 +267,22 @@ async def close(session: AsyncSession, batch_id: UUID) -> None:
         .where(Batch.id == batch_id, Batch.state != BatchState.CLOSED.value)
         .values(state=BatchState.CLOSED.value, closed_at=func.now())
     )
+
+
+_FIRST = text(
+    """
+    SELECT job_count, (
+        SELECT id FROM jobs WHERE batch_id = batches.id
+        ORDER BY finished_at IS NOT NULL, moved_up_at IS NULL, number LIMIT 1
+    ) AS first FROM batches WHERE id = :batch
+    """
+)
+
+
+async def first_and_count(session: AsyncSession, batch_id: UUID) -> tuple[UUID, int]:
+    """The job that comes next, and how many have joined so far."""
+    row = (await session.execute(_FIRST, {"batch": batch_id})).one()
+    return row.first, row.job_count
 
 
 async def find(session: AsyncSession, batch_id: UUID) -> Batch:

@@ -7,24 +7,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.errors import Conflict
 from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal
 from qpuflow.ledger import batches, events
+from qpuflow.ledger.live import CarrierLost, lost
 from qpuflow.ledger.schema import Batch, BatchKind, Carrier, CarrierState, JobRow, Lease
 from qpuflow.ledger.signals import Channel
 
 ASK_AGAIN_SECONDS = 15.0
 """After which a QPU is asked again what became of an ambiguous job, doubled with each carrier."""
 ASK_AGAIN_AT_LEAST_EVERY_SECONDS = 3600.0
-
-
-class CarrierLost(Conflict):
-    """This flow run no longer carries the batch: another one does, or none needs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,16 +154,6 @@ async def _current(session: AsyncSession, batch_id: UUID) -> Carrier | None:
     )
 
 
-_HELD = select(Carrier.state).where(Carrier.id == bindparam("carrier")).with_for_update(read=True)
-
-
-async def require_live(session: AsyncSession, carrier_id: UUID) -> None:
-    """Held for the rest of the transaction: a run that was replaced writes nothing more."""
-    state = await session.scalar(_HELD, {"carrier": carrier_id})
-    if state != CarrierState.LIVE.value:
-        raise CarrierLost(f"Carrier {carrier_id} is {state or 'gone'}; another took over")
-
-
 async def beat(session: AsyncSession, carrier_id: UUID) -> None:
     alive = await session.scalar(
         update(Carrier)
@@ -176,7 +162,7 @@ async def beat(session: AsyncSession, carrier_id: UUID) -> None:
         .returning(Carrier.id)
     )
     if alive is None:
-        raise CarrierLost(f"Carrier {carrier_id} was replaced")
+        raise lost(carrier_id)
 
 
 async def wait_again(session: AsyncSession, carrier_id: UUID) -> None:

@@ -5,23 +5,22 @@ Starting is not running: a carrier that has started transpiles, and then asks th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.policy import PolicyRules, QpuState, Waiting, in_order, obstacle
+from qpuflow.domain.policy import PolicyRules, QpuState, Waiting, in_order, obstacles
 from qpuflow.ledger import arbiter
 from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.schema import BatchKind
 
 AHEAD = timedelta(seconds=5)
 """So long before its job may start a carrier begins to prepare it."""
-NOT_BEFORE_AHEAD_SECONDS = 2.0
-"""The same where a moment was asked for: it looks every second, and has a seat meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +36,7 @@ class Held:
     """Carriers that Prefect holds back, in work queues that somebody paused."""
 
     runs: frozenset[UUID] = frozenset()
+    """Or the carriers themselves, as long as they have none."""
     is_own: bool = False
     """Those too that have no run yet."""
 
@@ -46,79 +46,87 @@ class Held:
 
 NOTHING = Held()
 
-# Of each user the oldest and those with a job that was moved up; and of each the job that is next.
+# Of each user the oldest and those with a job that was moved up; and of each, where a booking may
+# be in its way, how long the job takes that is next.
+# One whose earliest start is near is let in before it: it looks every second, and has a seat
+# meanwhile. How near is no parameter, or PostgreSQL would plan this anew each time.
+# Sets that are nearly always empty are looked up once, and not for each of ten thousand carriers.
+# Most of the time goes into the sort: what it compares stands first, and in the order of bytes,
+# since the order among users says nothing. What makes a `Waiting` comes first in the answer.
 UNBEGUN = text(
     """
-    WITH current AS (
-        SELECT c.id, c.batch_id, c.number, c.flow_run_id, c.created_at, b.kind, b."user", b.project,
-            EXISTS (SELECT FROM jobs j WHERE j.batch_id = b.id AND j.moved_up_at IS NOT NULL
-                    AND j.state = 'queued') AS is_first
+    WITH held AS (
+        SELECT unnest(CAST(:held AS uuid[])) AS id
+    ), oldest AS (
+        SELECT DISTINCT ON ("user", project, is_first)
+            b."user" COLLATE "C" AS "user", b.project COLLATE "C" AS project,
+            b.id IN (SELECT batch_id FROM jobs
+                     WHERE moved_up_at IS NOT NULL AND state = 'queued') AS is_first,
+            c.created_at, c.id, c.batch_id, c.number, c.flow_run_id, b.kind
         FROM carriers c JOIN batches b ON b.id = c.batch_id
         WHERE c.state IN ('pending', 'live') AND c.holder IS NULL AND b.qpu = :qpu
             AND c.asleep_at IS NULL AND c.resting_since IS NULL
-            AND (b.not_before IS NULL
-                OR b.not_before < clock_timestamp() + make_interval(secs => :ahead)
-                OR NOT EXISTS (SELECT FROM jobs WHERE batch_id = b.id AND state = 'queued'))
+            AND b.id NOT IN (
+                SELECT id FROM batches later
+                WHERE not_before >= statement_timestamp() + interval '2 s'
+                    AND EXISTS (SELECT FROM jobs WHERE batch_id = later.id AND state = 'queued'))
+            AND c.id NOT IN (SELECT id FROM held)
             AND CASE WHEN c.flow_run_id IS NULL THEN NOT :is_own_held
-                ELSE c.flow_run_id <> ALL(:held) END
-    ), oldest AS (
-        SELECT DISTINCT ON ("user", project, is_first) *
-        FROM current ORDER BY "user", project, is_first, created_at
+                ELSE c.flow_run_id NOT IN (SELECT id FROM held) END
+        ORDER BY "user", project, is_first, created_at
+    ), booked AS (
+        SELECT FROM bookings
+        WHERE qpu = :qpu AND state = 'active' AND ends_at > statement_timestamp()
     )
-    SELECT o.id, o.batch_id, o.number, o.flow_run_id, o.kind, o."user", o.project, o.is_first,
-        (extract(epoch FROM o.created_at) * 1e6)::bigint, coalesce(j.estimate_seconds, 0),
-        EXISTS (SELECT FROM jobs WHERE batch_id = o.batch_id
-                AND state IN ('running', 'waiting', 'ambiguous'))
-    FROM oldest o LEFT JOIN LATERAL (
-        SELECT estimate_seconds FROM jobs
-        WHERE batch_id = o.batch_id AND state = 'queued' ORDER BY number LIMIT 1
-    ) j ON true
+    SELECT id, batch_id, "user", project, CAST(date_part('epoch', created_at) * 1e6 AS bigint),
+        coalesce(CASE WHEN EXISTS (SELECT FROM booked) THEN (
+            SELECT estimate_seconds FROM jobs
+            WHERE batch_id = oldest.batch_id AND state = 'queued' ORDER BY number LIMIT 1
+        ) END, 0),
+        is_first, number, flow_run_id, kind,
+        batch_id IN (SELECT batch_id FROM jobs WHERE state IN ('running', 'waiting', 'ambiguous'))
+    FROM oldest
     """
 )
 
 
 async def next_carriers(
     session: AsyncSession, qpu: str, rules: PolicyRules, held: Held = NOTHING
-) -> list[Candidate]:
+) -> Iterator[Candidate]:
     """First whoever should start first; none that something keeps from running soon.
 
-    One of each user. What the QPU has already is asked for before all, whatever is booked.
+    One of each user, those that are urgent before all others. What the QPU has already is asked
+    for first, whatever is booked.
     """
-    values = {
-        "qpu": qpu,
-        "held": list(held.runs),
-        "is_own_held": held.is_own,
-        "ahead": NOT_BEFORE_AHEAD_SECONDS,
-    }
+    values = {"qpu": qpu, "held": list(held.runs), "is_own_held": held.is_own}
     rows = (await session.execute(UNBEGUN, values)).tuples().all()
     if not rows:
-        return []
-    carriages = {row[0]: _carriage(qpu, *row[:6]) for row in rows}
-    now, state = await arbiter.outlook(session, qpu, rules, [_waiting(row) for row in rows])
-    begun = [Candidate(carriages[row[0]], is_urgent=True) for row in rows if row[-1]]
+        return iter(())
+    jobs = [Waiting(*row[:6], is_first=row[6]) for row in rows]
+    now, state = await arbiter.outlook(session, qpu, rules, jobs)
+    return _candidates(qpu, rows, state, now)
+
+
+def _candidates(
+    qpu: str, rows: Sequence[tuple[Any, ...]], state: QpuState, now: datetime
+) -> Iterator[Candidate]:
+    """Made as they are taken: few of a long queue have a seat."""
+    at_qpu = [row for row in rows if row[-1]]
+    others = {row[0]: row for row in rows if not row[-1]}
+    for row in at_qpu:
+        yield Candidate(_carriage(qpu, row), is_urgent=True)
     if state.closed is not None:
-        return begun
-    known = {one.carriage.id for one in begun}
-    return begun + [
-        Candidate(carriages[job.id], _is_booker(state, job, now + AHEAD))
-        for job in in_order(state, now + AHEAD)
-        if isinstance(job.id, UUID) and job.id not in known and _starts_soon(state, job, now)
-    ]
+        return
+    soon = now + AHEAD
+    kept_now, kept_soon = obstacles(state, now), obstacles(state, soon)
+    for job in in_order(state, soon):
+        if job.id in others and (kept_now(job) is None or kept_soon(job) is None):
+            yield Candidate(_carriage(qpu, others[job.id]), _is_booker(state, job, soon))
 
 
-def _carriage(
-    qpu: str, carrier: UUID, batch: UUID, number: int, flow_run: UUID | None, kind: str, user: str
-) -> Carriage:
+def _carriage(qpu: str, row: tuple[Any, ...]) -> Carriage:
+    carrier, batch, user, *_, number, flow_run, kind, _ = row
     return Carriage(carrier, batch, BatchKind(kind), qpu, user, number, flow_run, None)
-
-
-def _waiting(row: Sequence[object]) -> Waiting:
-    carrier, batch, *_, user, project, is_first, age, estimate, _ = row
-    return Waiting(carrier, batch, user, project, age, estimate, is_first=is_first)  # type: ignore[arg-type]
-
-
-def _starts_soon(state: QpuState, job: Waiting, now: datetime) -> bool:
-    return obstacle(state, job, now) is None or obstacle(state, job, now + AHEAD) is None
 
 
 def _is_booker(state: QpuState, job: Waiting, at: datetime) -> bool:

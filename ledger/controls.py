@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.device import Control
@@ -84,22 +85,24 @@ async def history(session: AsyncSession, qpu: str, limit: int) -> list[ControlCh
     ]
 
 
-_CONTROL = select(Qpu.control, Qpu.control_reason, Qpu.projects).where(Qpu.name == bindparam("qpu"))
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Whether a QPU takes jobs, why not, and of which projects; of all where none is named."""
 
+    control: str
+    reason: str | None
+    projects: Sequence[str]
 
-async def require_accepting(session: AsyncSession, principal: Principal, qpu: str) -> None:
-    """Raises `AccessDenied` where the QPU is not for the principal's project, and `Unavailable`,
-    with the operator's reason, while nothing more is accepted.
-    """
-    row = (await session.execute(_CONTROL, {"qpu": qpu})).one_or_none()
-    if row is None:
-        return
-    principal.require_use(qpu, row.projects)
-    if not Control(row.control).accepts:
-        raise Unavailable(
-            f"{qpu} is {row.control} and takes no jobs: {row.control_reason}",
-            remedy="Use another QPU, see `qpuflow qpus`, or try later.",
-        )
+    def require(self, principal: Principal, qpu: str) -> None:
+        """Raises `AccessDenied` where the QPU is not for the principal's project, and
+        `Unavailable`, with the operator's reason, while nothing more is accepted.
+        """
+        principal.require_use(qpu, self.projects)
+        if not Control(self.control).accepts:
+            raise Unavailable(
+                f"{qpu} is {self.control} and takes no jobs: {self.reason}",
+                remedy="Use another QPU, see `qpuflow qpus`, or try later.",
+            )
 
 
 async def move_to_front(

@@ -14,11 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from qpuflow.domain.errors import OperatorNeeded, Silent
 from qpuflow.ledger.liveness import ask_the_idle
 from qpuflow.ledger.payload_store import PayloadStore
+from qpuflow.ledger.session import LedgerSession
 from qpuflow.ledger.signals import Ears
 
-HEAD = "0017"
+HEAD = "0018"
 """The schema revision this code is written for."""
-
+_SHORT = {"jit": "off"}
+"""Compiling a query takes longer than any of ours."""
 
 COLLISIONS = frozenset({"40001", "40P01", "55P03"})
 """SQLSTATE of serialization failure, deadlock and lock timeout: rolled back, to be repeated."""
@@ -30,7 +32,10 @@ class Ledger:
     def __init__(self, engine: AsyncEngine, relaxed: AsyncEngine, payloads: PayloadStore) -> None:
         self.engine = engine
         self._relaxed = relaxed
-        self._at_once = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._at_once = {
+            durable: one.execution_options(isolation_level="AUTOCOMMIT")
+            for durable, one in ((True, engine), (False, relaxed))
+        }
         self.payloads = payloads
         self.ears = Ears(engine.url)
 
@@ -38,8 +43,12 @@ class Ledger:
     async def open(cls, url: str, payload_url: str, *, pool_size: int = 5) -> Self:
         """Connect, and refuse a database of another schema revision."""
         engine, relaxed = (
-            create_async_engine(async_url(url), pool_size=pool_size, connect_args=arguments)
-            for arguments in ({}, {"server_settings": {"synchronous_commit": "off"}})
+            create_async_engine(
+                async_url(url),
+                pool_size=pool_size,
+                connect_args={"server_settings": {**_SHORT, **more}},
+            )
+            for more in ({}, {"synchronous_commit": "off"})
         )
         for one in (engine, relaxed):
             ask_the_idle(one)
@@ -69,16 +78,29 @@ class Ledger:
         """
         with _said_plainly():
             engine = self.engine if durable else self._relaxed
-            session = AsyncSession(engine, expire_on_commit=False)
-            async with session, session.begin():
+            session = LedgerSession(engine)
+            try:
                 yield session
+                await session.finish()
+            except BaseException:
+                await session.abandon()
+                raise
+            finally:
+                await session.leave()
 
     @asynccontextmanager
-    async def look(self) -> AsyncGenerator[AsyncSession]:
-        """Each statement by itself: without the two round trips that make a transaction."""
+    async def look(self, *, durable: bool = True) -> AsyncGenerator[AsyncSession]:
+        """Each statement by itself: without the two round trips that make a transaction.
+
+        For reading, and for what is written by a single statement.
+        """
         with _said_plainly():
-            async with AsyncSession(self._at_once, expire_on_commit=False) as session:
+            engine = self._at_once[durable]
+            session = LedgerSession(engine, alone=True)
+            try:
                 yield session
+            finally:
+                await session.leave()
 
     async def _require_revision(self) -> None:
         async with self.begin() as session:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import TextClause, select, text
@@ -15,28 +18,51 @@ from qpuflow.ledger.schema import JobRow
 from qpuflow.ledger.signals import Channel
 
 # As text: SQLAlchemy takes a millisecond to build it, which each step of each job would pay.
-MOVE = """
-WITH before AS (
+NAMED = """before AS (
     SELECT id, state FROM jobs WHERE id = ANY(:jobs) AND state = ANY(:sources)
     ORDER BY id FOR UPDATE
-), moved AS (
+)"""
+MOVE = """
+WITH {before}, moved AS (
     UPDATE jobs SET state = CAST(:to AS text), reason = CAST(:reason AS text){moments}
     FROM before WHERE jobs.id = before.id
-    RETURNING jobs.id, jobs."user", before.state AS from_state
+    RETURNING jobs.*, before.state AS from_state
 ), written AS (
     INSERT INTO job_events (job_id, actor, via, from_state, to_state, detail)
     SELECT id, :actor, :via, from_state, CAST(:to AS text), CAST(:reason AS text) FROM moved
-)
-SELECT id{told} FROM moved
+){besides}
+SELECT {columns}{told} FROM moved
 """
 TOLD = """, (
     SELECT count(pg_notify(:channel, one."user")) FROM (SELECT DISTINCT "user" FROM moved) one
 )"""
 
 
-def _statement(to: JobState) -> TextClause:
-    told = TOLD if to.is_final else ""
-    return text(MOVE.format(moments="".join(f", {one}" for one in _moments(to)), told=told))
+@dataclass(frozen=True, slots=True)
+class Besides:
+    """What is written together with a change of state, in the same round trip.
+
+    `sql` is one more part of its WITH, or several, which may read the jobs that `moved`.
+    """
+
+    sql: str
+    values: Mapping[str, Any]
+
+
+@cache
+def statement(
+    to: JobState, *, before: str = NAMED, besides: str = "", columns: str = "id"
+) -> TextClause:
+    """The move of the jobs of `before`, to which each of them gives its id and state."""
+    return text(
+        MOVE.format(
+            before=before,
+            moments="".join(f", {one}" for one in _moments(to)),
+            besides=f", {besides}" if besides else "",
+            columns=columns,
+            told=TOLD if to.is_final else "",
+        )
+    )
 
 
 def _moments(to: JobState) -> list[str]:
@@ -53,7 +79,7 @@ def _moments(to: JobState) -> list[str]:
             return []
 
 
-_MOVES = {state: _statement(state) for state in JobState}
+NOTHING = Besides("", {})
 
 
 async def move(
@@ -64,31 +90,42 @@ async def move(
     *,
     reason: str | None = None,
     sources: Collection[JobState] | None = None,
+    besides: Besides = NOTHING,
+    is_settled: bool = False,
 ) -> set[UUID]:
     """Move those of the jobs that may make the transition, and write an event for each.
 
     Returns the jobs that moved. One statement, so that state and history cannot disagree. Jobs
     that end give back what they kept of their project's quota.
 
-    `sources` narrows the states to move from.
+    `sources` narrows the states to move from. `is_settled`: the caller goes on to
+    `reservations.settle`, which gives back with the charge.
     """
     if not job_ids:
         return set()
     allowed = sources_of(to) if sources is None else sources_of(to) & frozenset(sources)
     values = {
+        **besides.values,
+        **values_of(principal, to, reason),
         "jobs": list(job_ids),
         "sources": [state.value for state in allowed],
+    }
+    moved = set(await session.scalars(statement(to, besides=besides.sql), values))
+    if to.is_final and moved and not is_settled:
+        await reservations.give_back(session, moved)
+    return moved
+
+
+def values_of(principal: Principal, to: JobState, reason: str | None = None) -> dict[str, Any]:
+    """For `statement`: who moves the jobs, and why."""
+    told = {"channel": Channel.ENDED.value} if to.is_final else {}
+    return {
         "to": to.value,
         "reason": reason,
         "actor": principal.user,
         "via": principal.via,
+        **told,
     }
-    if not to.is_final:
-        return set(await session.scalars(_MOVES[to], values))
-    done = set(await session.scalars(_MOVES[to], {**values, "channel": Channel.ENDED.value}))
-    if done:
-        await reservations.give_back(session, done)
-    return done
 
 
 async def require_move(
@@ -98,9 +135,11 @@ async def require_move(
     to: JobState,
     *,
     reason: str | None = None,
+    besides: Besides = NOTHING,
 ) -> None:
     """As `move`, but every job must be in a state that allows it."""
-    missing = set(job_ids) - await move(session, principal, job_ids, to, reason=reason)
+    moved = await move(session, principal, job_ids, to, reason=reason, besides=besides)
+    missing = set(job_ids) - moved
     if missing:
         states = await session.execute(
             select(JobRow.id, JobRow.state).where(JobRow.id.in_(missing))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, insert, or_, select, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.job import Job
+from qpuflow.ledger.events import Besides
 from qpuflow.ledger.schema import Intent, IntentState, JobRow, TicketRow
 
 
@@ -49,17 +50,21 @@ _SETTLED = (
         or_(JobRow.finished_at.is_not(None), JobRow.attempt > Intent.attempt),
     )
 )
-_ACCEPT = text(
-    """
-    WITH ticket AS (
-        SELECT * FROM jsonb_to_recordset(:tickets)
-            AS t (token text, remote_id text, details jsonb)
-    ), written AS (
-        INSERT INTO tickets (token, remote_id, details) SELECT * FROM ticket ON CONFLICT DO NOTHING
+_INTENDED = """intended AS (
+    INSERT INTO intents (token, job_id, attempt, content_hash, fencing_token, state)
+    SELECT *, :fencing_token, 'open' FROM unnest(
+        CAST(:tokens AS text[]), CAST(:intended AS uuid[]), CAST(:attempts AS int[]),
+        CAST(:hashes AS text[])
     )
+)"""
+_ACCEPTED = """ticket AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:tickets AS jsonb))
+        AS t (token text, remote_id text, details jsonb)
+), kept AS (
+    INSERT INTO tickets (token, remote_id, details) SELECT * FROM ticket ON CONFLICT DO NOTHING
+), accepted AS (
     UPDATE intents SET state = 'accepted' FROM ticket WHERE intents.token = ticket.token
-    """
-).bindparams(bindparam("tickets", type_=JSONB))
+)"""
 _MARK = text("UPDATE intents SET state = :state WHERE token = ANY(:tokens)")
 
 
@@ -79,30 +84,27 @@ async def settled(session: AsyncSession, tokens: Collection[str]) -> list[str]:
     return list(await session.scalars(_SETTLED, {"tokens": list(tokens)}))
 
 
-async def write(
-    session: AsyncSession, jobs: Sequence[Job], hashes: Sequence[str], fencing_token: int
-) -> None:
-    """Before the QPU is called. A second intent for one attempt is an integrity error."""
-    rows = [
-        {
-            "token": token_of(job),
-            "job_id": job.id,
-            "attempt": job.attempt,
-            "content_hash": content_hash,
-            "fencing_token": fencing_token,
-            "state": IntentState.OPEN.value,
-        }
-        for job, content_hash in zip(jobs, hashes, strict=True)
-    ]
-    if rows:
-        connection = await session.connection()
-        await connection.execute(insert(Intent), rows)
+def written(jobs: Sequence[Job], hashes: Sequence[str], fencing_token: int) -> Besides:
+    """With the move to RUNNING, before the QPU is called.
+
+    A second intent for one attempt is an integrity error.
+    """
+    values = {
+        "tokens": [token_of(job) for job in jobs],
+        "intended": [job.id for job in jobs],
+        "attempts": [job.attempt for job in jobs],
+        "hashes": list(hashes),
+        "fencing_token": fencing_token,
+    }
+    return Besides(_INTENDED, values)
 
 
-async def write_tickets(session: AsyncSession, tickets: Sequence[dict[str, Any]]) -> None:
-    """`tickets` have the keys token, remote_id and details. Written once, kept for ever."""
-    if tickets:
-        await session.execute(_ACCEPT, {"tickets": list(tickets)})
+def accepted(tickets: Sequence[Mapping[str, Any]]) -> Besides:
+    """With the move to WAITING. `tickets` have the keys token, remote_id and details.
+
+    Written once, kept for ever.
+    """
+    return Besides(_ACCEPTED, {"tickets": json.dumps(list(tickets))})
 
 
 async def mark(session: AsyncSession, tokens: Collection[str], state: IntentState) -> None:

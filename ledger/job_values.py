@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sqlalchemy import Row
+
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.request import JobOptions
 from qpuflow.ledger.schema import JobRow
 
 
-def value_of(row: JobRow) -> Job:
+def value_of(row: JobRow | Row[Any]) -> Job:
     return Job(
         id=row.id,
         user=row.user,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    Row,
     Select,
     Text,
     Uuid,
@@ -38,7 +40,7 @@ async def find(session: AsyncSession, principal: Principal, job_id: UUID) -> Job
     return visible(principal, job_id, await session.get(JobRow, job_id))
 
 
-def visible(principal: Principal, job_id: UUID, row: JobRow | None) -> Job:
+def visible(principal: Principal, job_id: UUID, row: JobRow | Row[Any] | None) -> Job:
     """The row's job; `NotFound` where there is none, and where it is not for the principal."""
     if row is None or not principal.may_see(row.user):
         raise NotFound(f"There is no job {job_id} of yours", remedy="See `qpuflow jobs`.")

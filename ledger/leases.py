@@ -6,7 +6,7 @@ that has passed.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import bindparam, func, select, text, update
@@ -22,9 +22,13 @@ _END_EXPIRED = text(
     """
 )
 _HELD = select(Lease).where(Lease.qpu == bindparam("qpu"), Lease.released_at.is_(None))
+# No lane shall be kept for the batch's other jobs: they ask again with the next chunk.
 _GRANT = text(
     """
-    WITH grown AS (
+    WITH withdrawn AS (
+        UPDATE jobs SET asks_since = NULL FROM carriers c
+        WHERE c.id = :carrier AND jobs.batch_id = c.batch_id AND asks_since IS NOT NULL
+    ), grown AS (
         UPDATE qpus SET fencing_token = fencing_token + 1 WHERE name = :qpu
         RETURNING name, fencing_token
     )
@@ -36,6 +40,7 @@ _GRANT = text(
     RETURNING fencing_token
     """
 )
+_EXTEND = text("UPDATE leases SET ends_at = :ends_at WHERE qpu = :qpu AND fencing_token = :token")
 _RELEASE = text(
     """
     UPDATE leases SET released_at = clock_timestamp()
@@ -60,7 +65,7 @@ async def acquire(
         return mine.fencing_token
     if len(lanes) >= row.lanes:
         return None
-    return await grant(session, row, carrier_id, lease_seconds, timedelta())
+    return await grant(session, qpu, carrier_id, lease_seconds, timedelta())
 
 
 async def lock(session: AsyncSession, qpu: str) -> Qpu | None:
@@ -78,15 +83,20 @@ async def held(session: AsyncSession, qpu: str) -> list[Lease]:
 
 
 async def grant(
-    session: AsyncSession, row: Qpu, carrier_id: UUID, lease_seconds: float, work: timedelta
+    session: AsyncSession, qpu: str, carrier_id: UUID, lease_seconds: float, work: timedelta
 ) -> int:
     """A lane, under the QPU's lock, and the token that only its holder has."""
     token = await session.scalar(
         _GRANT,
-        {"qpu": row.name, "carrier": carrier_id, "work": work, "silence": lease_seconds},
+        {"qpu": qpu, "carrier": carrier_id, "work": work, "silence": lease_seconds},
     )
     assert token is not None
     return token
+
+
+async def extend(session: AsyncSession, qpu: str, fencing_token: int, ends_at: datetime) -> None:
+    """For the turn that its holder gets anew: when that is expected to be done."""
+    await session.execute(_EXTEND, {"qpu": qpu, "token": fencing_token, "ends_at": ends_at})
 
 
 async def renew(session: AsyncSession, carrier_id: UUID, lease_seconds: float) -> None:

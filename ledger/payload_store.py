@@ -44,24 +44,24 @@ def seconds_ago(seconds: float) -> ColumnElement[datetime]:
 # As text: SQLAlchemy takes longer to build it than PostgreSQL to execute it. What is fresh is only
 # locked: until something names it in this transaction, it is not collected either. Sorted, so that
 # two who record the same payloads do not wait for each other.
-_RECORD = text(
-    """
-    WITH wanted AS (
-        SELECT * FROM unnest(
-            CAST(:hashes AS text[]), CAST(:sizes AS bigint[]), CAST(:types AS text[]),
-            CAST(:bodies AS bytea[]), CAST(:urls AS text[])
-        ) AS w (hash, size_bytes, media_type, body, url)
-    ), fresh AS (
-        SELECT hash FROM payloads WHERE hash = ANY(CAST(:hashes AS text[]))
-            AND created_at > now() - make_interval(secs => :fresh)
-        FOR KEY SHARE
-    )
+RECORDED = """wanted AS (
+    SELECT * FROM unnest(
+        CAST(:hashes AS text[]), CAST(:sizes AS bigint[]), CAST(:types AS text[]),
+        CAST(:bodies AS bytea[]), CAST(:urls AS text[])
+    ) AS w (hash, size_bytes, media_type, body, url)
+), fresh AS (
+    SELECT hash FROM payloads WHERE hash = ANY(CAST(:hashes AS text[]))
+        AND created_at > now() - make_interval(secs => :fresh)
+    FOR KEY SHARE
+), recorded AS (
     INSERT INTO payloads (hash, size_bytes, media_type, body, url)
     SELECT * FROM wanted WHERE hash NOT IN (SELECT hash FROM fresh) ORDER BY hash
     ON CONFLICT (hash) DO UPDATE
         SET created_at = now(), body = excluded.body, url = excluded.url
-    """
-)
+)"""
+"""Part of the WITH of whoever names payloads, with the values of `PayloadStore.to_record`."""
+ALONE = "WITH {recorded} SELECT"
+_RECORD = text(ALONE.format(recorded=RECORDED))
 
 
 class PayloadStore:
@@ -84,10 +84,13 @@ class PayloadStore:
 
     async def record(self, session: AsyncSession, payloads: Iterable[Stored]) -> None:
         """Raises `Unavailable` when a file was collected since `keep`, which then has to repeat."""
-        distinct = {payload.hash: payload for payload in payloads}
-        rows = distinct.values()
+        await session.execute(_RECORD, await self.to_record(session, payloads))
+
+    async def to_record(self, session: AsyncSession, payloads: Iterable[Stored]) -> dict[str, Any]:
+        """The values for `RECORDED`. Raises as `record`."""
+        rows = list({payload.hash: payload for payload in payloads}.values())
         await _require_files(session, [one.url for one in rows if one.url is not None])
-        values = {
+        return {
             "hashes": [one.hash for one in rows],
             "sizes": [one.size_bytes for one in rows],
             "types": [one.media_type for one in rows],
@@ -95,7 +98,6 @@ class PayloadStore:
             "urls": [one.url for one in rows],
             "fresh": FRESH_SECONDS,
         }
-        await session.execute(_RECORD, values)
 
     async def read(self, session: AsyncSession, keys: Sequence[str]) -> dict[str, bytes]:
         rows = await session.execute(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import astuple, dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Row, select, text
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.pieces import Piece, piece_of
@@ -17,7 +18,7 @@ from qpuflow.domain.request import Program, ProgramFormat
 from qpuflow.ledger import jobs
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.payload_store import Stored
-from qpuflow.ledger.schema import Executed, Payload, ProgramRow, Transpilation
+from qpuflow.ledger.schema import Executed, Payload, Transpilation
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,14 @@ class StoredPiece:
     piece: Piece
 
 
-_OF_JOBS = (
-    select(ProgramRow, Payload.body, Payload.url)
-    .join(Payload, Payload.hash == ProgramRow.source_hash)
-    .where(ProgramRow.job_id == any_(bindparam("jobs", type_=ARRAY(Uuid))))
-    .order_by(ProgramRow.job_id, ProgramRow.position)
-)
+_OF_JOBS = text(
+    """
+    SELECT job_id, position, name, format, source_hash, parameters, observables, num_qubits,
+        body, url
+    FROM programs JOIN payloads ON hash = source_hash
+    WHERE job_id = ANY(:jobs) ORDER BY job_id, position
+    """
+).columns(parameters=JSONB, observables=JSONB)
 
 
 async def of_jobs(
@@ -60,34 +63,39 @@ async def of_jobs(
     """Each job's programs, in order."""
     rows = await session.execute(_OF_JOBS, {"jobs": list(job_ids)})
     programs: dict[UUID, list[StoredProgram]] = defaultdict(list)
-    for row, body, url in rows.tuples():
-        source = await ledger.payloads.content(row.source_hash, body, url)
+    for row in rows:
+        source = await ledger.payloads.content(row.source_hash, row.body, row.url)
         programs[row.job_id].append(_value(row, source.decode()))
     return dict(programs)
 
 
-_CACHED = (
-    select(Transpilation, Payload.body, Payload.url)
-    .join(Payload, Payload.hash == Transpilation.payload_hash)
-    .where(
-        tuple_(
-            Transpilation.program_hash, Transpilation.target_hash, Transpilation.options_hash
-        ).in_(bindparam("keys", expanding=True))
-    )
-    .order_by(Transpilation.part)
-)
+_CACHED = text(
+    """
+    SELECT program_hash, target_hash, options_hash, payload_hash, about, body, url
+    FROM unnest(
+        CAST(:programs AS text[]), CAST(:targets AS text[]), CAST(:options AS text[])
+    ) AS wanted (program_hash, target_hash, options_hash)
+    JOIN transpilations USING (program_hash, target_hash, options_hash)
+    JOIN payloads ON hash = payload_hash
+    ORDER BY part
+    """
+).columns(about=JSONB)
 
 
 async def cached(
-    ledger: Ledger, session: AsyncSession, keys: Collection[CacheKey]
+    ledger: Ledger, session: AsyncSession, keys: Set[CacheKey]
 ) -> dict[CacheKey, tuple[StoredPiece, ...]]:
     """Those of the compiled programs that somebody compiled before."""
-    wanted = [(key.program_hash, key.target_hash, key.options_hash) for key in keys]
-    rows = await session.execute(_CACHED, {"keys": wanted})
+    wanted = {
+        "programs": [key.program_hash for key in keys],
+        "targets": [key.target_hash for key in keys],
+        "options": [key.options_hash for key in keys],
+    }
+    rows = await session.execute(_CACHED, wanted)
     found: dict[CacheKey, tuple[StoredPiece, ...]] = {}
-    for row, body, url in rows.tuples():
+    for row in rows:
         key = CacheKey(row.program_hash, row.target_hash, row.options_hash)
-        qpy = await ledger.payloads.content(row.payload_hash, body, url)
+        qpy = await ledger.payloads.content(row.payload_hash, row.body, row.url)
         found[key] = (*found.get(key, ()), StoredPiece(row.payload_hash, piece_of(qpy, row.about)))
     return found
 
@@ -142,7 +150,7 @@ async def executed(
     return dict(circuits)
 
 
-def _value(row: ProgramRow, source: str) -> StoredProgram:
+def _value(row: Row[Any], source: str) -> StoredProgram:
     program = Program.model_construct(
         name=row.name,
         format=ProgramFormat(row.format),

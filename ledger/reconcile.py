@@ -103,5 +103,5 @@ async def _jobs_may_have_been_handed_over(session: AsyncSession) -> None:
     ids = [job.id for job in jobs]
     restorer = service("restore")
     await events.move(session, restorer, ids, JobState.PREPARING, reason=WHY)
-    await events.require_move(session, restorer, ids, JobState.RUNNING, reason=WHY)
-    await intents.write(session, jobs, ["unknown"] * len(jobs), fencing_token=0)
+    unknown = intents.written(jobs, ["unknown"] * len(jobs), fencing_token=0)
+    await events.require_move(session, restorer, ids, JobState.RUNNING, reason=WHY, besides=unknown)

@@ -6,7 +6,7 @@ that nobody reserves more than is there. It comes last: after a batch, a carrier
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -166,26 +166,46 @@ _SETTLE = text(
         SELECT p.name FROM projects p
         WHERE p.name = :project AND EXISTS (SELECT FROM allowances WHERE project = p.name)
         FOR NO KEY UPDATE
+    ), freed AS (
+        DELETE FROM reservations WHERE job_id = ANY(:jobs) RETURNING allowance_id, amount
+    ), change AS (
+        SELECT allowance_id AS id, -amount AS reserved, 0 AS charged FROM freed
+        UNION ALL
+        SELECT a.id, 0, used.amount
+        FROM unnest(CAST(:units AS text[]), CAST(:amounts AS numeric[])) AS used (unit, amount)
+        JOIN allowances a ON a.unit = used.unit
+        WHERE a.project = :project AND (a.qpu IS NULL OR a.qpu = :qpu)
+    ), sums AS (
+        SELECT id, sum(reserved) AS reserved, sum(charged) AS charged FROM change GROUP BY id
     )
-    UPDATE allowances a SET charged = a.charged + :amount FROM book
-    WHERE a.project = book.name AND (a.qpu IS NULL OR a.qpu = :qpu) AND a.unit = :unit
+    UPDATE allowances a SET
+        reserved = a.reserved + sums.reserved, charged = a.charged + sums.charged
+    FROM book, sums WHERE a.project = book.name AND a.id = sums.id
     """
 )
 
 
-async def settle(session: AsyncSession, charges: Iterable[Mapping[str, Any]]) -> None:
-    """Count rows of `charges` that this transaction has written before, in all of their units.
+async def settle(
+    session: AsyncSession, scope: Scope, charges: Collection[Mapping[str, Any]]
+) -> None:
+    """Count rows of `charges` of one project on one QPU, in all of their units; what their jobs
+    kept is free again.
 
-    Their foreign key holds the project's row, so that no allowance was opened in between.
+    This transaction has written them before: their foreign key holds the project's row, so that
+    no allowance was opened in between.
     """
-    sums: dict[Scope, Decimal] = {}
+    sums: dict[str, Decimal] = {}
     for row in charges:
         for unit, amount in _amounts(row).items():
-            scope = Scope(row["project"], row["qpu"], unit)
-            sums[scope] = sums.get(scope, Decimal(0)) + amount
-    for scope in sorted(sums, key=str):
-        values = {"project": scope.project, "qpu": scope.qpu, "unit": scope.unit}
-        await session.execute(_SETTLE, {**values, "amount": sums[scope]})
+            sums[unit] = sums.get(unit, Decimal(0)) + amount
+    values = {
+        "project": scope.project,
+        "qpu": scope.qpu,
+        "jobs": [row["job_id"] for row in charges],
+        "units": list(sums),
+        "amounts": list(sums.values()),
+    }
+    await session.execute(_SETTLE, values)
 
 
 def _amounts(charge: Mapping[str, Any]) -> dict[str, Decimal]:

@@ -20,7 +20,7 @@ from qpuflow.domain.quota import Scope
 from qpuflow.ledger import cost_guard, events, jobs, reservations
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.dataset_codec import decode
-from qpuflow.ledger.payload_store import Stored
+from qpuflow.ledger.payload_store import RECORDED, Stored
 from qpuflow.ledger.schema import ResultRow
 
 if TYPE_CHECKING:
@@ -43,9 +43,8 @@ class Finished:
 
 
 # As text, and all in one: a loop waits for every round trip.
-_WRITE = text(
-    """
-    WITH result AS (
+WRITE = """
+    WITH {recorded}, result AS (
         INSERT INTO results (job_id, position, payload_hash)
         SELECT * FROM jsonb_to_recordset(:results)
             AS r (job_id uuid, position int, payload_hash text)
@@ -65,8 +64,8 @@ _WRITE = text(
         job_id uuid, project text, "user" text, qpu text, attempt int,
         seconds numeric, cost numeric, unit text, estimated_cost numeric, credits numeric
     )
-    """
-).bindparams(
+"""
+_WRITE = text(WRITE.format(recorded=RECORDED)).bindparams(
     *(bindparam(name, type_=JSONB) for name in ("results", "executed", "timings", "charges"))
 )
 
@@ -81,11 +80,12 @@ async def store(
     """
     ids = [one.job.id for one in finished]
     began = time.perf_counter()
-    completed = await events.move(session, principal, ids, JobState.COMPLETED)
+    completed = await events.move(session, principal, ids, JobState.COMPLETED, is_settled=True)
     rows = [one for one in finished if one.job.id in completed]
     if not rows:
         return completed
-    await ledger.payloads.record(session, [dataset for one in rows for dataset in one.datasets])
+    datasets = [dataset for one in rows for dataset in one.datasets]
+    recorded = await ledger.payloads.to_record(session, datasets)
     charges = await _charges(session, rows)
     stored = {"store_seconds": round(time.perf_counter() - began, 6)}
     written = {
@@ -94,8 +94,9 @@ async def store(
         "timings": [{"job_id": one.job.id, "timings": one.timings | stored} for one in rows],
         "charges": charges,
     }
-    await session.execute(_WRITE, {name: _plain(rows) for name, rows in written.items()})
-    await reservations.settle(session, charges)
+    plain = {name: _plain(rows) for name, rows in written.items()}
+    await session.execute(_WRITE, recorded | plain)
+    await reservations.settle(session, _scope(rows[0].job), charges)
     return completed
 
 
@@ -142,9 +143,12 @@ async def _charges(session: AsyncSession, rows: Sequence[Finished]) -> list[dict
     used = {one.job.id: (one.seconds, one.cost, one.unit) for one in rows if one.may_cost}
     if not used:
         return [_charge(one) for one in rows]
-    first = rows[0].job
-    prices = await cost_guard.charged(session, Scope(first.project, first.qpu), used)
+    prices = await cost_guard.charged(session, _scope(rows[0].job), used)
     return [_charge(one, *prices.get(one.job.id, (None, None))) for one in rows]
+
+
+def _scope(job: Job) -> Scope:
+    return Scope(job.project, job.qpu)
 
 
 def _charge(

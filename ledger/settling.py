@@ -13,6 +13,7 @@ from qpuflow.domain.errors import Conflict
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.principal import Principal
 from qpuflow.ledger import batches, carriers, events, intents, jobs
+from qpuflow.ledger.events import NOTHING, Besides
 from qpuflow.ledger.schema import Carrier, CarrierState, IntentState
 
 
@@ -57,6 +58,7 @@ async def settle(
         AFTER[settlement.answer],
         reason=reason,
         sources=[JobState.AMBIGUOUS],
+        besides=_ticket(job, settlement),
     )
     if not moved:
         raise Conflict(
@@ -68,13 +70,17 @@ async def settle(
         await carriers.replace(session, job.batch_id)
 
 
-async def _note(session: AsyncSession, job: Job, settlement: Settlement) -> None:
+def _ticket(job: Job, settlement: Settlement) -> Besides:
+    if settlement.answer is not Answer.ACCEPTED:
+        return NOTHING
     token = intents.token_of(job)
+    return intents.accepted([{"token": token, "remote_id": settlement.remote_id, "details": {}}])
+
+
+async def _note(session: AsyncSession, job: Job, settlement: Settlement) -> None:
     if settlement.answer is Answer.ACCEPTED:
-        ticket = {"token": token, "remote_id": settlement.remote_id, "details": {}}
-        await intents.write_tickets(session, [ticket])
         return
-    await intents.mark(session, [token], IntentState.REFUSED)
+    await intents.mark(session, [intents.token_of(job)], IntentState.REFUSED)
     if settlement.answer is Answer.NOT_ACCEPTED:
         await jobs.next_attempt(session, [job.id])
 

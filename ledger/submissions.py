@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,11 +19,11 @@ from qpuflow.domain.policy import missed
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.quota import Scope
 from qpuflow.domain.request import JobRequest, ProgramFormat
-from qpuflow.ledger import accounts, batches, controls, reservations
+from qpuflow.ledger import accounts, batches, reservations
 from qpuflow.ledger.batches import CarriedBy
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.payload_store import Stored
-from qpuflow.ledger.schema import JobRow, ProgramRow
+from qpuflow.ledger.preconditions import Known, ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,8 @@ async def accept_all(
     for _ in range(2):
         try:
             async with ledger.begin() as session:
-                known = await _by_key(session, principal, submissions)
-                fresh = _fresh(submissions, known)
-                known |= await _write(ledger, session, principal, fresh, flow_run_id)
-            return [known[submission.key] for submission in submissions]
+                accepted = await _accept(ledger, session, principal, submissions, flow_run_id)
+            return [accepted[submission.key] for submission in submissions]
         except IntegrityError as error:
             # Another process wrote the same key between our look and our insert.
             if "uq_jobs_user_key" not in str(error.orig):
@@ -96,31 +95,33 @@ async def accept_all(
     raise Conflict("A key is being used by another submission")
 
 
-KNOWN = select(JobRow.id, JobRow.batch_id, JobRow.content_hash, JobRow.key).where(
-    JobRow.user == bindparam("user"), JobRow.key.in_(bindparam("keys", expanding=True))
-)
-
-
-async def _by_key(
-    session: AsyncSession, principal: Principal, submissions: Sequence[Submission]
+async def _accept(
+    ledger: Ledger,
+    session: AsyncSession,
+    principal: Principal,
+    submissions: Sequence[Submission],
+    flow_run_id: UUID | None,
 ) -> dict[str, Accepted]:
-    keys = [submission.key for submission in submissions]
-    rows = (await session.execute(KNOWN, {"user": principal.user, "keys": keys})).all()
-    known = {row.key: row for row in rows}
-    for submission in submissions:
-        row = known.get(submission.key)
-        if row is not None and row.content_hash != submission.content_hash:
-            raise _other_content(submission.key, f"job {row.id}")
-    return {row.key: Accepted(row.id, row.batch_id, is_new=False) for row in rows}
+    qpus, keys = {one.qpu for one in submissions}, [one.key for one in submissions]
+    met = await ask(session, principal, qpus, keys)
+    fresh = _fresh(submissions, met.known)
+    known = {key: Accepted(job.id, job.batch_id, is_new=False) for key, job in met.known.items()}
+    if not fresh:
+        return known
+    if not met.is_member:
+        await accounts.require_member(session, principal)
+    for qpu in dict.fromkeys(one.qpu for one in fresh):
+        met.require_accepting(principal, qpu)
+    return known | await _write(ledger, session, principal, fresh, flow_run_id)
 
 
-def _fresh(
-    submissions: Sequence[Submission], known: Mapping[str, Accepted]
-) -> Sequence[Submission]:
+def _fresh(submissions: Sequence[Submission], known: Mapping[str, Known]) -> Sequence[Submission]:
     """One of each key that nobody has used."""
     fresh: dict[str, Submission] = {}
     for submission in submissions:
-        if submission.key in known:
+        if (job := known.get(submission.key)) is not None:
+            if job.content_hash != submission.content_hash:
+                raise _other_content(submission.key, f"job {job.id}")
             continue
         first = fresh.setdefault(submission.key, submission)
         if first is not submission and first.content_hash != submission.content_hash:
@@ -159,13 +160,7 @@ async def _write(
     flow_run_id: UUID | None,
 ) -> dict[str, Accepted]:
     """All payloads, then all batches, then the account book: the order in which others lock."""
-    if not fresh:
-        return {}
     groups = _groups(fresh, principal, flow_run_id)
-    qpus = dict.fromkeys(carried_by.qpu for carried_by in groups)
-    await accounts.require_member(session, principal)
-    for qpu in qpus:
-        await controls.require_accepting(session, principal, qpu)
     await ledger.payloads.record(session, [one.source for s in fresh for one in s.programs])
     accepted: dict[str, Accepted] = {}
     for carried_by, group in groups.items():
@@ -173,11 +168,29 @@ async def _write(
         accepted |= {one.key: Accepted(uuid4(), batch_id, is_new=True) for one in group}
     await _insert(session, principal, fresh, accepted)
     # Last, since others of the project wait from here to the commit.
-    for qpu in qpus:
+    for qpu in dict.fromkeys(carried_by.qpu for carried_by in groups):
         group = [one for one in fresh if one.qpu == qpu]
         estimates = {accepted[one.key].job_id: one.estimate_seconds for one in group}
         await reservations.accept(session, principal, Scope(principal.project, qpu), estimates)
     return accepted
+
+
+_INSERT = text(
+    """
+    WITH wanted AS (
+        INSERT INTO jobs (
+            id, "user", project, qpu, key, content_hash, state, shots, options, program_count,
+            batch_id, attempt, carriers_lost, estimate_seconds, not_before, start_by
+        )
+        SELECT
+            id, "user", project, qpu, key, content_hash, state, shots, options, program_count,
+            batch_id, 1, 0, estimate_seconds, not_before, start_by
+        FROM json_populate_recordset(NULL::jobs, CAST(:jobs AS json))
+    )
+    INSERT INTO programs
+    SELECT * FROM json_populate_recordset(NULL::programs, CAST(:programs AS json))
+    """
+)
 
 
 async def _insert(
@@ -186,12 +199,14 @@ async def _insert(
     fresh: Sequence[Submission],
     accepted: Mapping[str, Accepted],
 ) -> None:
-    """In their order. Not by way of the ORM, which does more than these rows need."""
+    """In their order, with their programs."""
     jobs = [_job(accepted[one.key], principal, one) for one in fresh]
     programs = [row for one in fresh for row in _programs(accepted[one.key].job_id, one)]
-    connection = await session.connection()
-    await connection.execute(insert(JobRow), jobs)
-    await connection.execute(insert(ProgramRow), programs)
+    await session.execute(_INSERT, {"jobs": _json(jobs), "programs": _json(programs)})
+
+
+def _json(rows: Sequence[Mapping[str, object]]) -> str:
+    return json.dumps(rows, default=str, separators=(",", ":"), allow_nan=False)
 
 
 def _job(accepted: Accepted, principal: Principal, submission: Submission) -> dict[str, object]:

@@ -50,6 +50,7 @@ class Batch(Base):
             unique=True,
             postgresql_where=text("kind = 'shared' AND state <> 'closed'"),
         ),
+        Index("ix_batches_later", "not_before", postgresql_where=text("not_before IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -51,6 +51,16 @@ class JobRow(Base):
             postgresql_where=text("state NOT IN ('completed', 'failed', 'cancelled')"),
         ),
         Index("ix_jobs_queued", "batch_id", "number", postgresql_where=text("state = 'queued'")),
+        Index(
+            "ix_jobs_moved_up",
+            "batch_id",
+            postgresql_where=text("moved_up_at IS NOT NULL AND state = 'queued'"),
+        ),
+        Index(
+            "ix_jobs_at_qpu",
+            "batch_id",
+            postgresql_where=text("state IN ('running', 'waiting', 'ambiguous')"),
+        ),
         Index("ix_jobs_asking", "qpu", "number", postgresql_where=text("asks_since IS NOT NULL")),
         Index(
             "ix_jobs_to_start",

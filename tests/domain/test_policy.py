@@ -30,7 +30,7 @@ def at(seconds: float) -> datetime:
 
 
 def job(number: int, user: str = "ann", seconds: float = 1.0, **more: Any) -> Waiting:
-    return replace(Waiting(number, user, user, user, number, seconds), **more)
+    return Waiting(number, user, user, user, number, seconds)._replace(**more)
 
 
 def slot(start: float, end: float, project: str | None = "ann") -> Slot:
@@ -192,7 +192,7 @@ def test_nothing_starts_before_or_after_its_time() -> None:
 
 def test_what_would_start_too_late_is_no_part_of_a_turn() -> None:
     jobs = (job(1, "bob", 4), job(2, "bob", 4, start_by=at(3)), job(3, "bob", 4, start_by=at(4)))
-    turn = tuple(replace(one, batch="b") for one in jobs)
+    turn = tuple(one._replace(batch="b") for one in jobs)
     assert granted(QpuState(waiting=turn)) == [1, 3]
 
 
@@ -247,7 +247,7 @@ def test_however_many_wait_each_is_told() -> None:
 
 
 def calibration(number: int, seconds: float = 1.0) -> Waiting:
-    return replace(job(number, "calibrate", seconds), project=SYSTEM, batch=SYSTEM)
+    return job(number, "calibrate", seconds, project=SYSTEM, batch=SYSTEM)
 
 
 def test_calibrations_come_after_everybody_and_one_at_a_time() -> None:

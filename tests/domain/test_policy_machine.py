@@ -21,6 +21,8 @@ from qpuflow.domain.policy import (
     Waiting,
     decide,
     must_stop,
+    obstacle,
+    obstacles,
 )
 
 START = datetime(2028, 2, 28, 23, 59, tzinfo=UTC)
@@ -248,6 +250,14 @@ class PolicyMachine(RuleBasedStateMachine):
     def no_lane_is_free_while_somebody_could_run(self) -> None:
         if not self.active() and self.eligible():
             assert len(self.runs) == self.lanes
+
+    @invariant()
+    def what_is_worked_out_for_one_holds_for_all_that_are_alike(self) -> None:
+        for soon in (0, 5):
+            state, at = self.state(), self.now + seconds(soon)
+            kept_by = obstacles(state, at)
+            for job in self.waiting:
+                assert kept_by(job) == obstacle(state, job, at)
 
     @invariant()
     def every_waiting_job_has_a_reason_and_a_start(self) -> None:

@@ -107,15 +107,15 @@ async def hand_over(ledger: Ledger, taken: list[Job]) -> None:
     """Intents before, tickets after; the jobs are WAITING then."""
     ids = [job.id for job in taken]
     async with ledger.begin() as session:
-        await events.require_move(session, CARRIER, ids, JobState.RUNNING)
-        await intents.write(session, taken, ["hash"] * len(taken), 1)
+        written = intents.written(taken, ["hash"] * len(taken), 1)
+        await events.require_move(session, CARRIER, ids, JobState.RUNNING, besides=written)
     tickets = [
         {"token": intents.token_of(job), "remote_id": f"remote-{job.id}", "details": {}}
         for job in taken
     ]
     async with ledger.begin() as session:
-        await intents.write_tickets(session, tickets)
-        await events.move(session, CARRIER, ids, JobState.WAITING)
+        besides = intents.accepted(tickets)
+        await events.move(session, CARRIER, ids, JobState.WAITING, besides=besides)
 
 
 async def finished(ledger: Ledger, job: Job, seconds: float = 0.5) -> Finished:

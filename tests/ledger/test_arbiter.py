@@ -57,8 +57,10 @@ class Asker:
         return asker
 
     async def get_ready(self, seconds: float = 1.0) -> None:
+        ready = dict.fromkeys(self.ids, seconds)
+        question = Question(QPU, self.carrier_id, self.batch_id, 60, ready)
         async with self.ledger.begin() as session:
-            await arbiter.get_ready(session, dict.fromkeys(self.ids, seconds))
+            await arbiter.get_ready(session, question, RULES)
 
     async def ask(self, rules: PolicyRules = RULES) -> Answer:
         question = Question(QPU, self.carrier_id, self.batch_id, 60)

@@ -36,7 +36,7 @@ async def test_a_sleeper_is_missed_by_nobody_and_started_by_nobody_until_it_is_w
     async with ledger.begin() as session:
         assert await leases.held(session, QPU) == []
         assert await carriers.silent(session, 0) == set()
-        assert await claims.next_carriers(session, QPU, PolicyRules()) == []
+        assert list(await claims.next_carriers(session, QPU, PolicyRules())) == []
     sleeper = await sleeper_of(ledger)
     assert sleeper == Sleeper(
         carrier_id,

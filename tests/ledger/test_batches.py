@@ -11,8 +11,8 @@ import pytest
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.principal import Principal, service
 from qpuflow.ledger import accounts, batches, carriers
-from qpuflow.ledger.carriers import CarrierLost
 from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.live import CarrierLost
 from qpuflow.ledger.signals import Channel
 from tests.ledger.entities import (
     ALICE,

@@ -9,9 +9,11 @@ import pytest
 
 from qpuflow.domain.job import JobState
 from qpuflow.domain.policy import PolicyRules
-from qpuflow.ledger import batches, carriers, claims, events, leases, results
-from qpuflow.ledger.carriers import Carriage, CarrierLost
+from qpuflow.ledger import arbiter, batches, carriers, claims, events, leases, live, results
+from qpuflow.ledger.arbiter import Question
+from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.live import CarrierLost
 from tests.ledger.entities import (
     CARRIER,
     QPU,
@@ -74,13 +76,30 @@ async def test_a_run_that_starts_again_shuts_its_former_process_out(ledger: Ledg
     await take(ledger, accepted.batch_id)
     again = await begin(ledger, accepted.batch_id, run)
     assert again != former
-    for act in (carriers.beat, carriers.require_live):
+    for act in (carriers.beat, live.require_live):
         with pytest.raises(CarrierLost):
             async with ledger.begin() as session:
                 await act(session, former)
     assert (await job_of(ledger, accepted.job_id)).state is JobState.QUEUED
     async with ledger.begin() as session:
         await carriers.beat(session, again)
+
+
+async def test_a_run_that_was_replaced_takes_no_job_and_asks_for_no_lane(ledger: Ledger) -> None:
+    accepted, run = await submit(ledger), uuid4()
+    former = await begin(ledger, accepted.batch_id, run)
+    await begin(ledger, accepted.batch_id, run)
+    with pytest.raises(CarrierLost):
+        async with ledger.look() as session:
+            await batches.take(session, CARRIER, accepted.batch_id, 5, former)
+    assert (await job_of(ledger, accepted.job_id)).state is JobState.QUEUED
+    await take(ledger, accepted.batch_id)
+    question = Question(QPU, former, accepted.batch_id, 60, {accepted.job_id: 1.0})
+    with pytest.raises(CarrierLost):
+        async with ledger.look() as session:
+            await arbiter.get_ready(session, question, PolicyRules())
+    asking = "SELECT count(*) FROM jobs WHERE asks_since IS NOT NULL"
+    assert await scalar(ledger, asking) == 0
 
 
 async def test_a_silent_carrier_is_noticed_and_one_that_beats_is_not(ledger: Ledger) -> None:
@@ -114,7 +133,7 @@ async def test_a_replaced_carrier_stores_no_result(ledger: Ledger) -> None:
     async def store() -> None:
         async with ledger.begin() as session:
             await results.store(ledger, session, CARRIER, [done])
-            await carriers.require_live(session, carrier_id)
+            await live.require_live(session, carrier_id)
 
     with pytest.raises(CarrierLost):
         await store()
@@ -126,7 +145,7 @@ async def test_replacing_a_carrier_waits_for_what_it_is_writing(ledger: Ledger) 
     accepted = await submit(ledger)
     carrier_id = await begin(ledger, accepted.batch_id)
     async with ledger.begin() as session:
-        await carriers.require_live(session, carrier_id)
+        await live.require_live(session, carrier_id)
         losing = asyncio.create_task(lose(ledger, carrier_id))
         done, _ = await asyncio.wait([losing], timeout=0.2)
         assert not done
@@ -230,7 +249,9 @@ async def test_a_carrier_at_rest_is_missed_by_nobody_and_goes_on_as_the_same(
     async with ledger.begin() as session:
         assert await carriers.silent(session, 0) == set()
         assert await leases.held(session, QPU) == []
-        assert await claims.next_carriers(session, QPU, PolicyRules()) == [], "it is suspended"
+        assert list(await claims.next_carriers(session, QPU, PolicyRules())) == [], (
+            "it is suspended"
+        )
     assert (await submit(ledger)).batch_id != accepted.batch_id, "others do not rest with it"
     async with ledger.begin() as session:
         assert await carriers.wake(session, run)

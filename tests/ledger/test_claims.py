@@ -58,6 +58,16 @@ async def test_who_has_to_wait_for_a_booking_takes_no_seat(ledger: Ledger) -> No
     assert await next_users(ledger) == []
 
 
+async def test_what_would_run_into_a_booking_takes_no_seat_from_what_would_not(
+    ledger: Ledger,
+) -> None:
+    await submit(ledger, ALICE, estimate_seconds=100)
+    await submit(ledger, BOB, estimate_seconds=1)
+    assert await next_users(ledger) == ["alice", "bob"]
+    await book(ledger, start=60, end=600, project=None)
+    assert await next_users(ledger) == ["bob"]
+
+
 async def test_on_a_paused_qpu_only_what_it_has_already_is_followed(ledger: Ledger) -> None:
     await submit(ledger, BOB)
     asker = await Asker.come(ledger, ALICE)
@@ -80,3 +90,13 @@ async def test_what_prefect_holds_back_is_not_started_and_hides_nothing_of_its_u
             session, QPU, PolicyRules(), Held(frozenset({night}), is_own=True)
         )
     assert [one.carriage.flow_run_id for one in found] == [day]
+
+
+async def test_a_carrier_that_is_left_alone_hides_nothing_of_its_user_s(ledger: Ledger) -> None:
+    first, second = await submit(ledger, ALICE), await submit(ledger, ALICE, run=uuid4())
+    async with ledger.begin() as session:
+        (carrier,) = await claims.next_carriers(session, QPU, PolicyRules())
+        assert carrier.carriage.batch_id == first.batch_id
+        left_alone = Held(frozenset({carrier.carriage.id}))
+        (other,) = await claims.next_carriers(session, QPU, PolicyRules(), left_alone)
+    assert other.carriage.batch_id == second.batch_id

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.principal import Principal
-from qpuflow.ledger import carriers, clearance, leases
+from qpuflow.ledger import carriers, clearance, leases, live
 from qpuflow.ledger.database import Ledger
 from tests.ledger.entities import QPU, begin, register, rows, scalar, submit
 
@@ -121,7 +121,7 @@ async def test_a_renewal_that_waited_past_the_expiry_comes_too_late(ledger: Ledg
             await leases.renew(session, first, 60)
 
     async with ledger.begin() as session:
-        await carriers.require_live(session, first)
+        await live.require_live(session, first)
         beating = asyncio.create_task(beat())
         deadline = asyncio.get_running_loop().time() + 10
         while await acquire(ledger, second) is None:

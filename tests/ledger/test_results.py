@@ -118,16 +118,18 @@ async def test_a_result_that_cannot_be_charged_is_not_stored(ledger: Ledger) -> 
 
 async def test_a_second_intent_for_one_attempt_is_refused(ledger: Ledger) -> None:
     job = await waiting_job(ledger)
+    again = intents.written([job], ["other"], 2)
     with pytest.raises(IntegrityError):
         async with ledger.begin() as session:
-            await intents.write(session, [job], ["other"], 2)
+            await events.move(session, CARRIER, [job.id], JobState.RUNNING, besides=again)
 
 
 async def test_the_first_ticket_of_an_attempt_stands(ledger: Ledger) -> None:
     job = await waiting_job(ledger)
     late = {"token": intents.token_of(job), "remote_id": "another", "details": {}}
     async with ledger.begin() as session:
-        await intents.write_tickets(session, [late])
+        besides = intents.accepted([late])
+        await events.move(session, CARRIER, [job.id], JobState.WAITING, besides=besides)
         known = (await intents.find(session, [job]))[job.id]
     assert known.remote_id == f"remote-{job.id}"
 

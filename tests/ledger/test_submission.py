@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
+from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from qpuflow.domain.errors import AccessDenied, Conflict, NotFound
 from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal, Role, service
 from qpuflow.ledger import accounts, events, jobs, reports
 from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.line import Line
 from tests.ledger.entities import (
     ALICE,
     BOB,
@@ -87,6 +91,37 @@ async def test_programs_in_opposite_orders_do_not_deadlock(ledger: Ledger) -> No
         await asyncio.gather(*(record(index % 2 == 0) for index in range(8)))
         async with ledger.begin() as session:
             await session.execute(text("DELETE FROM payloads"))
+
+
+async def test_a_job_for_an_open_batch_takes_five_statements(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that looks, and payload, batch, job with programs, account book with the event."""
+    await submit(ledger)
+    statements, by_sqlalchemy = list[str](), list[str]()
+    fetch = Line.fetch
+
+    async def noted(line: Line, sql: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
+        statements.append(sql)
+        return await fetch(line, sql, arguments)
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        by_sqlalchemy.append(statement)
+
+    monkeypatch.setattr(Line, "fetch", noted)
+    event.listen(ledger.engine.sync_engine, "before_cursor_execute", note)
+    await submit(ledger)
+    assert len(statements) == 5, statements
+    assert not by_sqlalchemy, "they are texts, and go to asyncpg"
+
+
+async def test_what_is_written_is_what_was_accepted(ledger: Ledger) -> None:
+    """Also where JSON has a way of its own: numbers that are no round ones, quotes, accents."""
+    key, seconds = 'it\'s "Ä" \\ 量子', 0.1 + 0.2
+    accepted = await submit(ledger, key=key, estimate_seconds=seconds)
+    async with ledger.begin() as session:
+        job = await jobs.find(session, ALICE, accepted.job_id)
+    assert (job.key, job.estimate_seconds, job.state) == (key, seconds, JobState.QUEUED)
 
 
 async def test_a_foreign_project_is_refused_and_nothing_is_written(ledger: Ledger) -> None:

@@ -22,7 +22,7 @@ from prefect.runtime import flow_run
 from qpuflow.domain.job import Job
 from qpuflow.domain.pictures import job_markdown
 from qpuflow.domain.result import counts_of
-from qpuflow.flows.outbox import run_name, wait_note
+from qpuflow.flows.outbox import batch_name, wait_note
 from qpuflow.ledger import arbiter, batches
 from qpuflow.ledger.dataset_codec import decode
 from qpuflow.ledger.signals import within
@@ -39,7 +39,6 @@ MAX_PICTURES = 20
 PICTURES_WHILE_OTHERS_WAIT = 1
 """A page takes Prefect's server as long as five small jobs take the engine."""
 ADVANCE_EVERY_SECONDS = 1.0
-"""A request to Prefect's server costs as much as a small job."""
 _log = logging.getLogger("prefect.qpuflow")
 
 
@@ -55,7 +54,7 @@ class Board:
         self._rows: list[dict[str, Any]] = []
         self._begun = 0
         self._pictures = 0
-        self._note = DONE
+        self._shown = (0.0, DONE)
         self._advanced_at = 0.0
         self._first_chunk = asyncio.Event()
         self._orders: asyncio.Queue[Callable[[], Awaitable[Any]] | None] = asyncio.Queue()
@@ -116,17 +115,22 @@ class Board:
     async def _start(self, job: Job) -> None:
         async with self._carrying.ledger.begin() as session:
             batch = await batches.find(session, self._carrying.batch_id)
-        others = batch.job_count - 1
-        what = f"job {str(job.id)[:8]}" + (f" and {others} more" if others else "")
-        async with get_client() as client:
-            name = run_name(job.qpu, job.user, what)
-            await client.update_flow_run(UUID(flow_run.get_id()), name=name)
-        self._progress = await acreate_progress_artifact(0.0, description=DONE)
+        name = batch_name(job.qpu, job.user, job.id, batch.job_count)
+        if name != flow_run.get_name():
+            async with get_client() as client:
+                await client.update_flow_run(UUID(flow_run.get_id()), name=name)
+        self._shown = self._percent(), DONE
+        self._progress = await acreate_progress_artifact(self._percent(), description=DONE)
 
     async def _advance(self) -> None:
-        if self._progress is not None:
-            self._note = DONE
-            await aupdate_progress_artifact(self._progress, self._percent(), DONE)
+        await self._say(DONE)
+
+    async def _say(self, note: str) -> None:
+        """Only what is new: a request to Prefect's server costs as much as a small job."""
+        wanted = self._percent(), note
+        if self._progress is not None and wanted != self._shown:
+            self._shown = wanted
+            await aupdate_progress_artifact(self._progress, *wanted)
 
     def _percent(self) -> float:
         return 100 * len(self._rows) / max(self._begun, len(self._rows), 1)
@@ -138,10 +142,7 @@ class Board:
         async with self._carrying.ledger.begin() as session:
             rules = self._carrying.settings.policy
             wait = await arbiter.forecast_lane(session, rules, self._carrying.batch_id)
-        note = wait_note(wait) if wait else DONE
-        if note != self._note:
-            self._note = note
-            await aupdate_progress_artifact(self._progress, self._percent(), note)
+        await self._say(wait_note(wait) if wait else DONE)
 
 
 async def _picture(work: Work) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -22,8 +23,9 @@ from qpuflow.ledger.schema import BatchKind
 
 URGENT_SEATS = 2
 """Beside the others: a booker is let in however many wait."""
-SHOWN_AT_ONCE = 10
-"""Runs that are created in one go so that people see them wait; starting one comes first."""
+SHOWN_AT_ONCE, SHOW_EVERY_SECONDS = 3, 1.0
+"""Runs that are created only so that people see them wait. Each costs Prefect's server as much as
+a small job does, and one state more than a run that is created when it starts."""
 REFUSED_SECONDS = 5.0
 """So long a run is left alone that Prefect did not let us start."""
 
@@ -44,18 +46,14 @@ class Claims:
         self._qpu = qpu
         self._refused: dict[UUID, float] = {}
         """Carriers and runs, and until when each is left alone."""
+        self._shown_at = float("-inf")
 
     async def take(self, free: int, at_work: Collection[UUID], held: Held = NOTHING) -> Taken:
         """As many as are free, and a booker's beside. `at_work` are the runs that have a seat."""
-        # Left out in the ledger already, where they would stand before their user's next ones.
-        left_out = held.runs | frozenset(at_work) | self._refused.keys()
-        waiting = await self._waiting(replace(held, runs=left_out))
-        chosen, others = waiting[: max(free, 0)], waiting[max(free, 0) :]
-        urgent = [one for one in others if one.is_urgent]
-        chosen += urgent[: max(URGENT_SEATS + min(free, 0), 0)]
-        others = [one.carriage for one in others if one not in chosen]
-        self._shared.crowded = bool(others)
-        if not waiting:
+        waiting = await self._waiting(replace(held, runs=held.runs | frozenset(at_work)))
+        chosen, left = seated(waiting, free)
+        self._shared.crowded = left is not None
+        if left is None and not chosen:
             return Taken()
         taken = Taken()
         async with prefect_client() as client:
@@ -64,15 +62,17 @@ class Claims:
                     taken.others.append(run_id)
                 elif (run := await self._claim(client, one.carriage)) is not None:
                     taken.own.append(run)
-            await self._show(client, others)
+            if left is not None:
+                await self._show(client, chain([left], waiting))
         return taken
 
-    async def _waiting(self, held: Held) -> list[Candidate]:
+    async def _waiting(self, held: Held) -> Iterator[Candidate]:
+        """What is left alone is so in the ledger already: it hides nothing of its user's."""
         ledger, rules = self._shared.ledger, self._shared.settings.policy
         self._refused = {c: until for c, until in self._refused.items() if until > time.monotonic()}
+        held = replace(held, runs=held.runs | self._refused.keys())
         async with ledger.begin() as session:
-            found = await claims.next_carriers(session, self._qpu, rules, held)
-        return [one for one in found if not self._refused.keys() & _names(one.carriage)]
+            return await claims.next_carriers(session, self._qpu, rules, held)
 
     def refuse(self, run_or_carrier: UUID) -> None:
         """A run that could not be started, or created, is left alone for a while."""
@@ -89,14 +89,26 @@ class Claims:
         self.refuse(carriage.flow_run_id or carriage.id)
         return None
 
-    async def _show(self, client: PrefectClient, others: Sequence[Carriage]) -> None:
-        unseen = [one for one in others if one.flow_run_id is None]
-        for carriage in unseen[:SHOWN_AT_ONCE]:
+    async def _show(self, client: PrefectClient, others: Iterable[Candidate]) -> None:
+        if time.monotonic() - self._shown_at < SHOW_EVERY_SECONDS:
+            return
+        unseen = (one.carriage for one in others if one.carriage.flow_run_id is None)
+        for carriage in islice(unseen, SHOWN_AT_ONCE):
+            self._shown_at = time.monotonic()
             await create_run(self._shared.ledger, client, carriage, queued())
 
 
-def _names(carriage: Carriage) -> set[UUID | None]:
-    return {carriage.id, carriage.flow_run_id}
+def seated(waiting: Iterator[Candidate], free: int) -> tuple[list[Candidate], Candidate | None]:
+    """Who gets a seat, and the first who gets none: all others are still in `waiting`.
+
+    Those that are urgent come first, and some of them get a seat where none is free.
+    """
+    chosen: list[Candidate] = []
+    for one in waiting:
+        if len(chosen) >= (free + URGENT_SEATS if one.is_urgent else free):
+            return chosen, one
+        chosen.append(one)
+    return chosen, None
 
 
 def _of_people(carriage: Carriage) -> UUID | None:

@@ -21,8 +21,8 @@ from qpuflow.flows.outbox import queued, run_name, run_tags
 from qpuflow.flows.resources import default_user, resources
 from qpuflow.flows.run_batch import carry_batch
 from qpuflow.ledger import carriers, jobs, reports
-from qpuflow.ledger.carriers import CarrierLost
 from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.live import CarrierLost
 from qpuflow.ledger.submissions import Accepted
 from qpuflow.tasks.admission import Journey, admit
 

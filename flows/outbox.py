@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
@@ -20,7 +21,7 @@ from prefect.states import Scheduled, to_state_create
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
 from qpuflow.domain.freshness import BELIEVED_SECONDS
 from qpuflow.domain.policy import Wait
-from qpuflow.ledger import carriers
+from qpuflow.ledger import batches, carriers
 from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.database import Ledger
 
@@ -69,13 +70,18 @@ async def create_run(
 
     None when somebody else was first to note it: it is theirs.
     """
-    run = await _create(client, carriage, state)
+    async with ledger.look() as session:
+        first, job_count = await batches.first_and_count(session, carriage.batch_id)
+    name = batch_name(carriage.qpu, carriage.user, first, job_count)
+    run = await _create(client, carriage, name, state)
     async with ledger.begin() as session:
         is_ours = await carriers.created(session, carriage.id, run.id)
     return run if is_ours else None
 
 
-async def _create(client: PrefectClient, carriage: Carriage, state: State[Any]) -> FlowRun:
+async def _create(
+    client: PrefectClient, carriage: Carriage, name: str, state: State[Any]
+) -> FlowRun:
     """As `create_flow_run_from_deployment`, which on every call has Prefect's server check again
     that the pool's own defaults fit the pool's own schema: most of what the creation takes."""
     deployment = await _deployment(client, f"run-batch/{carriage.qpu}")
@@ -87,7 +93,7 @@ async def _create(client: PrefectClient, carriage: Carriage, state: State[Any]) 
         parameters={**deployment.parameters, "batch_id": str(carriage.batch_id)},
         state=to_state_create(state),
         idempotency_key=f"{CARRIER_KEY}{carriage.id}",
-        name=run_name(carriage.qpu, carriage.user, f"batch {str(carriage.batch_id)[:8]}"),
+        name=name,
         tags=[*deployment.tags, *run_tags(carriage.qpu, carriage.user)],
     )
     body = wanted.model_dump(mode="json", exclude_unset=True)
@@ -135,6 +141,12 @@ async def _find_deployment(client: PrefectClient, name: str) -> DeploymentRespon
         raise OperatorNeeded(
             f"Prefect has no deployment {name!r}", remedy="Run `qpuflow up` to create it."
         ) from error
+
+
+def batch_name(qpu: str, user: str, first: UUID, job_count: int) -> str:
+    """A batch is called after the job that comes first in it."""
+    others = f" and {job_count - 1} more" if job_count > 1 else ""
+    return run_name(qpu, user, f"job {str(first)[:8]}{others}")
 
 
 def run_name(qpu: str, user: str, what: str) -> str:

@@ -9,7 +9,7 @@ from prefect import flow
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.states import Crashed, Failed
+from prefect.states import Cancelled, Crashed, Failed
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.job import JobState
@@ -98,14 +98,19 @@ async def _replace(
     runs: dict[UUID, FlowRun],
 ) -> set[UUID]:
     """Returns the jobs that have had their last carrier."""
-    run = runs.get(carriage.flow_run_id) if carriage.flow_run_id else None
-    cancelled = run is not None and run.state_type is StateType.CANCELLED
+    cancelled = _is_cancelled(carriage, runs)
     async with ledger.begin() as session:
         if cancelled and await carriers.is_current(session, carriage):
             await _cancel(session, principal, carriage)
         # Whoever cancelled a run is no fault of its jobs.
         max_lost = None if cancelled else settings.max_attempts
         return await carriers.lose(session, principal, carriage, reason, max_lost)
+
+
+def _is_cancelled(carriage: Carriage, runs: dict[UUID, FlowRun]) -> bool:
+    """Also where whoever was to end it died first."""
+    run = runs.get(carriage.flow_run_id) if carriage.flow_run_id else None
+    return run is not None and run.state_type in (StateType.CANCELLED, StateType.CANCELLING)
 
 
 async def _cancel(session: AsyncSession, principal: Principal, carriage: Carriage) -> None:
@@ -151,6 +156,5 @@ async def _agree(
             run.id, Failed(name=DEAD_LETTER, message=message), force=True
         )
     elif not run.state.is_final():
-        await client.set_flow_run_state(
-            run.id, Crashed(message=f"Taken back: {reason}"), force=True
-        )
+        ended = Cancelled if run.state.is_cancelling() else Crashed
+        await client.set_flow_run_state(run.id, ended(message=f"Taken back: {reason}"), force=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from functools import partial
 from uuid import UUID
 
 from prefect import flow
@@ -18,8 +19,8 @@ from qpuflow.flows.carrying import carry, fall_asleep
 from qpuflow.flows.pipeline import CHUNK_SIZE, Pipeline
 from qpuflow.flows.resources import Resources, resources
 from qpuflow.flows.seat import Seat
-from qpuflow.ledger import batches, carriers
-from qpuflow.ledger.carriers import CarrierLost
+from qpuflow.ledger import batches
+from qpuflow.ledger.live import CarrierLost
 from qpuflow.ledger.signals import Channel, within
 from qpuflow.tasks.work import Carrying, Chunk, Work
 
@@ -76,30 +77,31 @@ async def _carry(
 ) -> Counter[str]:
     async with carrying.ledger.begin() as session:
         jobs = await batches.handed_over(session, carrying.batch_id)
-    pipeline, outcomes, idle_since = Pipeline(carrying), Counter[str](), time.monotonic()
-    while not seat.is_over(has_worked=bool(outcomes)):
-        jobs = jobs or await _next(carrying)
-        if jobs:
-            board.begin(jobs)
-            chunk = await pipeline.run(jobs)
-            _show(board, chunk, outcomes)
-            if chunk.is_put_back and seat.is_wanted():
+    outcomes, idle_since = Counter[str](), time.monotonic()
+    async with Pipeline(carrying, partial(_show, board, outcomes)) as pipeline:
+        while not seat.is_over(has_worked=bool(outcomes) or pipeline.is_finishing):
+            jobs = jobs or await _next(carrying)
+            if jobs:
+                board.begin(jobs)
+                chunk = await pipeline.run(jobs)
+                if chunk.is_put_back and seat.is_wanted():
+                    break
+                are_more = len(jobs) == CHUNK_SIZE or chunk.has_put_back
+                jobs, idle_since = [], time.monotonic()
+                if are_more:
+                    continue
+            elif await _is_over(carrying, 0 if seat.is_wanted() else idle_since + linger_seconds):
                 break
-            are_more = len(jobs) == CHUNK_SIZE or chunk.has_put_back
-            jobs, idle_since = [], time.monotonic()
-            if are_more:
-                continue
-        elif await _is_over(carrying, 0 if seat.is_wanted() else idle_since + linger_seconds):
-            break
-        await within(joined, min(LOOK_AGAIN_SECONDS, linger_seconds))
+            await pipeline.finished()
+            await within(joined, min(LOOK_AGAIN_SECONDS, linger_seconds))
     return outcomes
 
 
 async def _next(carrying: Carrying) -> list[Job]:
     # Forgotten in a crash, they are queued as before: `book_slot` finds that.
-    async with carrying.ledger.begin(durable=False) as session:
-        await carriers.require_live(session, carrying.carrier_id)
-        return await batches.take(session, carrying.principal, carrying.batch_id, CHUNK_SIZE)
+    principal, batch_id = carrying.principal, carrying.batch_id
+    async with carrying.ledger.look(durable=False) as session:
+        return await batches.take(session, principal, batch_id, CHUNK_SIZE, carrying.carrier_id)
 
 
 async def _is_over(carrying: Carrying, end: float) -> bool:
@@ -110,7 +112,7 @@ async def _is_over(carrying: Carrying, end: float) -> bool:
         return await batches.close_if_empty(session, carrying.batch_id)
 
 
-def _show(board: artifacts.Board, chunk: Chunk, outcomes: Counter[str]) -> None:
+def _show(board: artifacts.Board, outcomes: Counter[str], chunk: Chunk) -> None:
     chunk = chunk.without_those_put_back()
     outcomes.update(_outcome(work) for work in chunk.works)
     board.add(chunk)

@@ -11,7 +11,7 @@ from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.job import JobState
 from qpuflow.domain.max_cost import limit_of
 from qpuflow.domain.quota import Scope
-from qpuflow.ledger import carriers, cost_guard, reservations
+from qpuflow.ledger import cost_guard, live, reservations
 from qpuflow.tasks.work import Carrying, Chunk
 
 ENDS = {Verdict.ASK: JobState.UNAPPROVED, Verdict.REFUSE: JobState.FAILED}
@@ -34,7 +34,7 @@ async def affordable(chunk: Chunk, estimates: Mapping[UUID, Estimate | Exception
         return chunk
     scope = Scope(chunk.active[0].job.project, carrying.qpu.name)
     async with carrying.ledger.begin() as session:
-        await carriers.require_live(session, carrying.carrier_id)
+        await live.require_live(session, carrying.carrier_id)
         decided: dict[UUID, Decision] = {}
         if carrying.qpu.device.outside_effects:
             rules = await cost_guard.rules(session, scope)

@@ -14,7 +14,7 @@ from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.job import JobState
 from qpuflow.domain.policy import Wait, missed
-from qpuflow.ledger import arbiter, carriers, jobs, leases
+from qpuflow.ledger import arbiter, jobs, leases, live
 from qpuflow.ledger.arbiter import After, Question, Turn
 from qpuflow.tasks import waiting_room
 from qpuflow.tasks.affording import affordable
@@ -66,7 +66,7 @@ async def _a_lane(carrying: Carrying) -> int:
     """For work that the QPU has already; whose turn it is was decided when it was handed over."""
     while True:
         async with carrying.ledger.begin() as session:
-            await carriers.require_live(session, carrying.carrier_id)
+            await live.require_live(session, carrying.carrier_id)
             token = await leases.acquire(
                 session,
                 carrying.qpu.name,
@@ -91,7 +91,7 @@ async def _withdrawn_if_given_up(carrying: Carrying) -> AsyncGenerator[None]:
 async def _withdraw(carrying: Carrying) -> None:
     try:
         async with carrying.ledger.begin() as session:
-            await carriers.require_live(session, carrying.carrier_id)
+            await live.require_live(session, carrying.carrier_id)
             await arbiter.withdraw(session, carrying.batch_id)
     except Unavailable as error:
         _log.warning("Others wait until this carrier is missed: %s", error)
@@ -136,12 +136,10 @@ async def _ask(
         carrying.carrier_id,
         carrying.batch_id,
         carrying.settings.lost_after_seconds,
+        ready,
     )
     # Forgotten in a crash, the lease is nobody's, and the dispatch finds that before it acts.
     async with carrying.ledger.begin(durable=False) as session:
-        await carriers.require_live(session, carrying.carrier_id)
-        if ready:
-            await arbiter.get_ready(session, ready)
         answer = await arbiter.ask(session, question, carrying.settings.policy)
         if isinstance(answer, Turn):
             return answer, set(), True

@@ -14,9 +14,10 @@ from qpuflow.domain.digest import digest
 from qpuflow.domain.errors import InputError, PartlyAccepted, Refused, Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.drivers.base import FencedDriver, Ticket
-from qpuflow.ledger import arbiter, carriers, clearance, events, intents
+from qpuflow.ledger import arbiter, clearance, events, intents
 from qpuflow.ledger.clearance import Clearance
 from qpuflow.ledger.intents import Handover
+from qpuflow.ledger.live import lost
 from qpuflow.ledger.schema import IntentState
 from qpuflow.tasks.attempts import again, pause_seconds
 from qpuflow.tasks.step import step
@@ -51,14 +52,14 @@ async def _intend(chunk: Chunk, group: Sequence[Work]) -> tuple[list[Work], dict
     an operator has stopped the QPU.
     """
     carrying, token = chunk.carrying, chunk.fencing_token
+    ids = [work.job.id for work in group]
     async with carrying.ledger.begin(durable=carrying.qpu.device.outside_effects) as session:
-        await carriers.require_live(session, carrying.carrier_id)
-        known = await intents.find(session, [work.job for work in group])
-        new = [work for work in group if work.job.id not in known]
-        cleared = await clearance.look(
-            session, carrying.qpu.name, carrying.carrier_id, token, [work.job.id for work in new]
-        )
-        new = [_unless_kept(work, cleared) for work in new]
+        cleared = await clearance.look(session, carrying.qpu.name, carrying.carrier_id, token, ids)
+        if not cleared.is_live:
+            raise lost(carrying.carrier_id)
+        attempted = [work.job for work in group if work.job.id in cleared.attempted]
+        known = await intents.find(session, attempted) if attempted else {}
+        new = [_unless_kept(work, cleared) for work in group if work.job.id not in known]
         await _write_intents(session, chunk, [work for work in new if work.end is None])
     before = [_with_known_ticket(work, known) for work in group if work.job.id in known]
     return [*before, *new], known
@@ -93,9 +94,10 @@ async def _write_intents(session: AsyncSession, chunk: Chunk, works: Sequence[Wo
         return
     assert chunk.fencing_token is not None
     ids = [work.job.id for work in works]
-    await events.require_move(session, chunk.carrying.principal, ids, JobState.RUNNING)
     hashes = [_content_hash(work) for work in works]
-    await intents.write(session, [work.job for work in works], hashes, chunk.fencing_token)
+    written = intents.written([work.job for work in works], hashes, chunk.fencing_token)
+    principal = chunk.carrying.principal
+    await events.require_move(session, principal, ids, JobState.RUNNING, besides=written)
 
 
 def _content_hash(work: Work) -> str:
@@ -194,13 +196,21 @@ def _ambiguous(carrying: Carrying, work: Work, why: str, error: Exception) -> _S
 
 async def _record(carrying: Carrying, settled: Sequence[_Settled]) -> None:
     accepted = [work for work, state in settled if state is IntentState.ACCEPTED]
-    async with carrying.ledger.begin(durable=carrying.qpu.device.outside_effects) as session:
-        await intents.write_tickets(session, [_row(work) for work in accepted])
+    others = len(accepted) < len(settled)
+    ledger, durable = carrying.ledger, carrying.qpu.device.outside_effects
+    # A single statement needs no transaction around it.
+    opened = ledger.begin(durable=durable) if others else ledger.look(durable=durable)
+    async with opened as session:
         for state in (IntentState.REFUSED, IntentState.AMBIGUOUS):
             tokens = [intents.token_of(work.job) for work, found in settled if found is state]
             await intents.mark(session, tokens, state)
-        ids = [work.job.id for work in accepted]
-        await events.move(session, carrying.principal, ids, JobState.WAITING)
+        await _accept(session, carrying, accepted)
+
+
+async def _accept(session: AsyncSession, carrying: Carrying, works: Sequence[Work]) -> None:
+    ids, tickets = [work.job.id for work in works], [_row(work) for work in works]
+    waiting, besides = JobState.WAITING, intents.accepted(tickets)
+    await events.move(session, carrying.principal, ids, waiting, besides=besides)
 
 
 def _row(work: Work) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class Known:
         self._ledger = ledger
         self._qpus: dict[str, tuple[float, RegisteredQpu]] = {}
         self._parse = lru_cache(maxsize=MOST_PROGRAMS)(_parse)
+        self._latest: Program | None = None
 
     async def qpu(self, name: str) -> RegisteredQpu:
         """Raises `NotFound` with the names that there are."""
@@ -35,7 +36,18 @@ class Known:
 
     def parse(self, program: Program) -> ParsedProgram:
         """The same text again costs nothing, whatever its values. Raises `ProgramError`."""
-        return self._parse(program.name, program.source, program.format)
+        parsed = self._parse(program.name, program.source, program.format)
+        self._latest = program
+        return parsed
+
+    def is_latest(self, program: Program) -> bool:
+        """Whether it was parsed just now: a loop's next value of the same text."""
+        last = self._latest
+        return last is not None and (last.name, last.source, last.format) == (
+            program.name,
+            program.source,
+            program.format,
+        )
 
 
 def _parse(name: str, source: str, given: ProgramFormat | None) -> ParsedProgram:

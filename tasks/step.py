@@ -18,6 +18,7 @@ from qpuflow.domain.steps import StepRules
 from qpuflow.tasks.work import Chunk
 
 Step = Callable[[Chunk], Awaitable[Chunk]]
+Taking = Callable[[Task[[Chunk], Any], Chunk], Awaitable[Chunk]]
 
 
 async def may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

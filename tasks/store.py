@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from qpuflow.domain.errors import QpuflowError
 from qpuflow.domain.job import JobState
 from qpuflow.drivers.base import KeepingDriver
-from qpuflow.ledger import carriers, events, jobs, results
+from qpuflow.ledger import events, jobs, live, results
 from qpuflow.tasks.step import step
 from qpuflow.tasks.work import Carrying, Chunk, End, Work
 
@@ -31,7 +31,7 @@ async def store(chunk: Chunk) -> Chunk:
         if work.finished is not None
     ]
     async with carrying.ledger.begin() as session:
-        await carriers.require_live(session, carrying.carrier_id)
+        await live.require_live(session, carrying.carrier_id)
         await results.store(carrying.ledger, session, carrying.principal, finished)
         for end, job_ids in _by_end(chunk.works).items():
             await _end(session, carrying, end, job_ids)

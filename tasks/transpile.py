@@ -48,7 +48,7 @@ async def transpile(chunk: Chunk) -> Chunk:
             for work in works
             for one in work.programs
         }
-        parts = await programs.cached(carrying.ledger, session, list(wanted))
+        parts = await programs.cached(carrying.ledger, session, wanted.keys())
     missing = {key: wanted[key] for key in wanted if key not in parts}
     tried = await asyncio.gather(*(_compile(carrying, *job) for job in missing.values()))
     answers = dict(zip(missing, tried, strict=True))

@@ -46,7 +46,7 @@ async def wait(chunk: Chunk) -> Chunk:
     finally:
         cancels.cancel()
     if chunk.fencing_token is not None:
-        async with carrying.ledger.begin(durable=False) as session:
+        async with carrying.ledger.look(durable=False) as session:
             await leases.release(session, carrying.qpu.name, chunk.fencing_token)
         waiting_room.wake_one(carrying.qpu.name)
     return chunk.updated(task.result() for task in followed)

@@ -11,12 +11,16 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from qpuflow.deployments.stack import postgres
 from qpuflow.domain.errors import Unavailable
 from tests.system.fixtures import nowhere, stack
 
 __all__ = ["nowhere", "stack"]  # fixtures of the whole system
+
+settings.register_profile("not timed", deadline=None)
+settings.load_profile("not timed")
 
 _numbers = count(1)
 

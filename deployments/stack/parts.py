@@ -48,6 +48,14 @@ WORKER = {
     "PREFECT_WORKER_PREFETCH_SECONDS": "0",
     "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
 }
+SERVICES = {
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+    # Else each of the three states of each task run is a transaction of its own.
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
+}
+"""Of Prefect's server: what a run costs it."""
 QUIET = {**ONE_THREAD, "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 
 
@@ -131,7 +139,7 @@ def _server(settings: Settings, where: Addresses, api: PrefectApi) -> Part:
     own = {
         **_environment(settings, where),
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": _for_sqlalchemy(where.prefect),
-        "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+        **SERVICES,
         "PREFECT_UI_API_URL": where.api,
     }
     is_embedded = cluster_of(settings) is not None

@@ -88,6 +88,16 @@ class ScheduledRuns:
         )
         return [run.id for run in await self._client.read_flow_runs(flow_run_filter=wanted)]
 
+    async def cancelling(self) -> list[UUID]:
+        """Those that somebody has cancelled, and that have not ended."""
+        state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLING]))
+        runs = await self._client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(state=state),
+            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[self._pool])),
+            limit=PAGE,
+        )
+        return [run.id for run in runs]
+
     async def _not_held(self, runs: Sequence[FlowRun]) -> list[FlowRun]:
         """By what is paused now: whoever pauses a queue expects nothing more to start in it."""
         if not runs:

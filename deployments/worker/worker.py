@@ -48,6 +48,8 @@ ENDING = ("Cancelling", "Cancelled", "Suspended")
 QUEUE_EVENTS = "prefect.work-queue."
 QUEUE_STATES = ("paused", "ready", "not-ready")
 RESUBSCRIBE_SECONDS = 1.0
+LOOK_FOR_CANCELLED_SECONDS = 10.0
+"""An event may be missed while the connection is made anew: a cancelled run ends all the same."""
 ADMIT_SECONDS = 5.0
 """After which an admission that was not heard of is asked for again."""
 SILENCE = (httpx.TransportError, PrefectHTTPStatusError)
@@ -123,6 +125,7 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
         assert self._runs_task_group is not None
         self._runs_task_group.start_soon(self._engines.take_back)
         self._runs_task_group.start_soon(self._listen)
+        self._runs_task_group.start_soon(self._look_for_cancelled)
         self._runs_task_group.start_soon(self._serve)
 
     async def teardown(self, *exc_info: Any) -> None:
@@ -296,10 +299,7 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
         run_id = UUID(resource.removeprefix(EVENTS))
         match event.removeprefix(EVENTS):
             case "Cancelling":
-                if self._engines.cancel(run_id):
-                    self._cancelled.add(run_id)
-                elif self._runs_task_group is not None:
-                    self._runs_task_group.start_soon(self._cancel_waiting, run_id)
+                self._cancel(run_id)
             case "Cancelled" if self._runs_task_group is not None:
                 # A suspended run becomes that at once: nobody else tells the QPU of its jobs.
                 self._runs_task_group.start_soon(self._take_back)
@@ -308,10 +308,32 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
             case _:
                 self._wake.set()
 
+    async def _look_for_cancelled(self) -> None:
+        """Those of which no event told, or which could not be ended when it did."""
+        while True:
+            await asyncio.sleep(LOOK_FOR_CANCELLED_SECONDS)
+            try:
+                for run_id in await self._scheduled.cancelling():
+                    self._cancel(run_id)
+            except Exception as error:  # noqa: BLE001  it looks again
+                self._logger.info("Could not look for cancelled runs: %r", error)
+
+    def _cancel(self, run_id: UUID) -> None:
+        if not self._is_ended_here(run_id) and self._runs_task_group is not None:
+            self._runs_task_group.start_soon(self._cancel_waiting, run_id)
+
+    def _is_ended_here(self, run_id: UUID) -> bool:
+        """Whether an engine of this worker has the run, and ends it."""
+        if run_id not in self._cancelled and self._engines.cancel(run_id):
+            self._cancelled.add(run_id)
+        return run_id in self._cancelled
+
     async def _cancel_waiting(self, run_id: UUID) -> None:
         """A run that has left its seat, or is suspended, has no process that could end it."""
         try:
             run = await self.client.read_flow_run(run_id)
+            if self._is_ended_here(run_id):
+                return  # it was begun just then
             last = run.infrastructure_pid
             is_anothers = last is not None and last != this_process() and not is_gone(last)
             if run.state is not None and run.state.is_cancelling() and not is_anothers:

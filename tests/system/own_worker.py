@@ -31,6 +31,8 @@ class OwnWorker:
     arguments: Sequence[str]
     environment: Mapping[str, str]
     log: Path
+    first: str = ""
+    """Python that the process runs before."""
     processes: list[asyncio.subprocess.Process] = field(
         default_factory=list[asyncio.subprocess.Process]
     )
@@ -42,7 +44,7 @@ class OwnWorker:
     async def start(self) -> None:
         with self.log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", START, *self.arguments),
+                *(sys.executable, "-c", self.first + START, *self.arguments),
                 env={
                     **os.environ,
                     **self.stack.environment,

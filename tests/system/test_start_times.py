@@ -23,6 +23,34 @@ WITH one AS (
 RETURNING b.not_before
 """
 PASS = "UPDATE jobs SET start_by = now() WHERE id = ANY($1::uuid[]) RETURNING id"
+CALLS = """
+import asyncio, sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from qpuflow import client
+from qpuflow.domain.request import JobRequest, Program
+from qpuflow.flows.run_circuits import run_circuits
+
+file, qpu = Path(sys.argv[1]), sys.argv[2]
+due = datetime.now(UTC) + timedelta(seconds=8)
+job = client.submit(file, qpu=qpu, not_before=due)
+request = JobRequest(programs=[Program(source=file.read_text())], qpu=qpu, not_before=due)
+report = asyncio.run(run_circuits(request))
+job.result()
+print(due.isoformat(), job.id, report.job_id)
+"""
+
+
+async def test_a_call_from_python_and_one_of_the_flow_wait_for_their_time(
+    stack: Installation,
+) -> None:
+    environment = {"PREFECT_API_URL": stack.endpoints.prefect_api_url}
+    called = await stack.python(CALLS, EXAMPLES / "bell.qasm", QPU, environment=environment)
+    assert called.code == 0, called.stderr
+    due, *jobs = called.stdout.splitlines()[-1].split()
+    for job in jobs:
+        begun = await stack.value("SELECT created_at FROM intents WHERE job_id = $1", job)
+        assert begun >= datetime.fromisoformat(due)
 
 
 async def test_a_job_for_later_waits_without_a_seat_and_starts_when_its_time_comes(

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -61,7 +62,6 @@ def bell(**more: Any) -> dict[str, Any]:
 FULL = bell(
     qpu="aer",
     options={"optimization_level": 2, "seed": 7, "method": "automatic", "memory": False},
-    key="form-1",
     user="fiona",
     project=None,
 )
@@ -69,7 +69,7 @@ FULL["programs"][0] |= {"format": "openqasm2", "parameters": [], "observables": 
 
 
 async def by_form(stack: Installation) -> str:
-    body = form(FULL)
+    body = form(FULL | {"key": f"form-{uuid4()}"})  # another one each time that it is started
     return await stack.start("run-circuits/aer", body.pop("parameters"), **body)
 
 
@@ -214,7 +214,9 @@ async def test_the_form_decides_user_project_key_and_options(
     stack: Installation, runs: dict[str, Any]
 ) -> None:
     job = await stack.job(await stack.job_of(runs["form"]["id"]))
-    assert (job["user"], job["project"], job["key"]) == ("fiona", "fiona", "form-1")
+    key = runs["form"]["parameters"]["request"]["key"]
+    assert key.startswith("form-")
+    assert (job["user"], job["project"], job["key"]) == ("fiona", "fiona", key)
     assert JobOptions.model_validate_json(job["options"]) == JobOptions(**FULL["options"])
     assert "from-the-form" in runs["form"]["tags"]
 

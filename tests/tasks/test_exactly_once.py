@@ -11,8 +11,8 @@ import pytest
 from qpuflow.domain.errors import Refused, Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.ledger import intents, jobs
-from qpuflow.ledger.carriers import CarrierLost
 from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.live import CarrierLost
 from qpuflow.tasks.attempts import PATIENT_TIMES, pause_seconds
 from qpuflow.tasks.book_slot import book_slot
 from qpuflow.tasks.dispatch import dispatch

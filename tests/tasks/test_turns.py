@@ -16,6 +16,7 @@ from qpuflow.domain.policy import PolicyRules
 from qpuflow.domain.principal import Principal, Role, service
 from qpuflow.domain.settings import Settings
 from qpuflow.ledger import accounts, arbiter, controls, jobs
+from qpuflow.ledger.arbiter import Question
 from qpuflow.ledger.schema import BookingRow
 from qpuflow.tasks.book_slot import book_slot
 from qpuflow.tasks.dispatch import dispatch
@@ -61,7 +62,8 @@ async def test_while_another_waits_a_chunk_runs_for_its_turn_and_loses_no_attemp
     other = await pipeline.begin(await pipeline.batch_of(theirs))
     waiting = await run(transpile, await pipeline.take(other))
     async with pipeline.ledger.begin() as session:
-        await arbiter.get_ready(session, {theirs: 0.5})
+        question = Question(NAME, other.carrier_id, other.batch_id, 60, {theirs: 0.5})
+        await arbiter.get_ready(session, question, PolicyRules())
     await pipeline.steps(await pipeline.take(first))
     assert (
         await all_of(pipeline, mine) == [(JobState.COMPLETED, 1)] * 4 + [(JobState.QUEUED, 1)] * 6

@@ -44,6 +44,22 @@ async def test_a_run_that_waits_for_its_retry_is_not_forgotten_with_its_engine(
         assert "The engine died under it" in (await run.ends("Crashed", 5))["message"]
 
 
+DEAF = """
+from qpuflow.deployments.worker.worker import QpuWorker
+QpuWorker._notice = lambda *event: None
+"""
+
+
+async def test_a_run_is_cancelled_though_no_event_told_of_it(new_site: Callable[[], Site]) -> None:
+    site = new_site()
+    await site.create()
+    async with site.worker(first=DEAF):
+        run = await site.start("waits_for", file="/never")
+        await run.begun()
+        await run.set_state("CANCELLING")
+        await run.ends("Cancelled", 60)
+
+
 async def test_nothing_of_a_worker_outlives_it(new_site: Callable[[], Site]) -> None:
     site = new_site()
     await site.create()

@@ -69,12 +69,14 @@ class Site:
         return Started(self.stack, run["id"], journal)
 
     @asynccontextmanager
-    async def worker(self, name: str = "worker") -> AsyncGenerator[Worker]:
+    async def worker(self, name: str = "worker", first: str = "") -> AsyncGenerator[Worker]:
+        """`first`: Python that its process runs before."""
         own = OwnWorker(
             self.stack,
             ["worker", "start", "--type", QpuWorker.type, "--pool", self.pool, "--name", name],
             STACK_WORKER | {"PYTHONPATH": str(self.folder)},
             self.folder / f"{name}.log",
+            first,
         )
         await own.start()
         try:

@@ -1,0 +1,58 @@
+"""A QPU whose worker does not run: what becomes of its jobs is the reaper's."""
+
+from __future__ import annotations
+
+import pytest
+
+from qpuflow.flows.holders import this_process
+from tests.examples.expectations import EXAMPLES
+from tests.system.installation import Installation
+from tests.system.test_start_times import PASS
+from tests.worker.test_waiting import run_of
+
+QPU = "aer-unserved"
+SAVE = f"from qpuflow.blocks import AerQpu; AerQpu().save({QPU!r}, overwrite=True)"
+SUBMIT = ("submit", EXAMPLES / "bell.qasm", "--qpu", QPU)
+
+
+@pytest.fixture(scope="module")
+async def unserved(stack: Installation) -> Installation:
+    environment = {"PREFECT_API_URL": stack.endpoints.prefect_api_url}
+    assert (await stack.python(SAVE, environment=environment)).code == 0
+    assert (await stack.run("register", f"aer-qpu/{QPU}")).code == 0
+    return stack
+
+
+async def test_the_reaper_ends_what_no_engine_started_in_time(unserved: Installation) -> None:
+    job = (await unserved.run(*SUBMIT, "--start-by", "+1h")).stdout.strip()
+    await unserved.reap()
+    run = await run_of(unserved, job)
+    assert (await unserved.job(job))["state"] == "queued"
+    await unserved.rows(PASS, [job])
+    await unserved.reap()
+    ended = await unserved.ended(run)
+    assert ended["state_type"] == "FAILED"
+    assert "Its latest start, " in ended["state"]["message"]
+    report = (await unserved.run("status", job, "--json")).json
+    assert report["state"] == "failed"
+    assert report["events"][-1]["via"] == "clock"
+
+
+async def test_a_run_whose_worker_died_before_it_could_end_it_is_cancelled_all_the_same(
+    unserved: Installation,
+) -> None:
+    job = (await unserved.run(*SUBMIT)).stdout.strip()
+    await unserved.reap()
+    run = await run_of(unserved, job)
+    dead = this_process() + "0"  # born at another time
+    await unserved.rows(
+        "UPDATE carriers SET holder = $2, heartbeat_at = now() WHERE flow_run_id = $1 RETURNING 1",
+        *(run, dead),
+    )
+    state = {"type": "CANCELLING", "message": "Enough"}
+    body = {"state": state, "force": True}
+    await unserved.prefect("POST", f"/flow_runs/{run}/set_state", body)
+    await unserved.rows("UPDATE jobs SET state = 'preparing' WHERE id = $1 RETURNING 1", job)
+    await unserved.reap()
+    assert (await unserved.ended(run))["state_type"] == "CANCELLED"
+    assert (await unserved.job(job))["state"] == "cancelled"

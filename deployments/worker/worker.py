@@ -48,8 +48,8 @@ ENDING = ("Cancelling", "Cancelled", "Suspended")
 QUEUE_EVENTS = "prefect.work-queue."
 QUEUE_STATES = ("paused", "ready", "not-ready")
 RESUBSCRIBE_SECONDS = 1.0
-LOOK_FOR_CANCELLED_SECONDS = 10.0
-"""An event may be missed while the connection is made anew: a cancelled run ends all the same."""
+LOOK_AGAIN_SECONDS = 10.0
+"""Events get lost, with a server that dies: who is cancelled or suspended ends all the same."""
 ADMIT_SECONDS = 5.0
 """After which an admission that was not heard of is asked for again."""
 SILENCE = (httpx.TransportError, PrefectHTTPStatusError)
@@ -125,7 +125,7 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
         assert self._runs_task_group is not None
         self._runs_task_group.start_soon(self._engines.take_back)
         self._runs_task_group.start_soon(self._listen)
-        self._runs_task_group.start_soon(self._look_for_cancelled)
+        self._runs_task_group.start_soon(self._look_again)
         self._runs_task_group.start_soon(self._serve)
 
     async def teardown(self, *exc_info: Any) -> None:
@@ -283,8 +283,7 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
                 async with get_events_subscriber(filter=wanted) as events:
                     # What was scheduled before we listened is there already.
                     self._wake.set()
-                    for run_id in await self._scheduled.suspended(self._engines.at_work):
-                        self._engines.suspend(run_id)
+                    await self._end_suspended()
                     async for event in events:
                         self._notice(event.event, event.resource.id)
             except Exception as error:  # noqa: BLE001  the server may be restarting
@@ -308,15 +307,20 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
             case _:
                 self._wake.set()
 
-    async def _look_for_cancelled(self) -> None:
-        """Those of which no event told, or which could not be ended when it did."""
+    async def _look_again(self) -> None:
+        """For runs to end of which no event told, or which could not be ended when it did."""
         while True:
-            await asyncio.sleep(LOOK_FOR_CANCELLED_SECONDS)
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
             try:
                 for run_id in await self._scheduled.cancelling():
                     self._cancel(run_id)
+                await self._end_suspended()
             except Exception as error:  # noqa: BLE001  it looks again
-                self._logger.info("Could not look for cancelled runs: %r", error)
+                self._logger.info("Could not look for runs to end: %r", error)
+
+    async def _end_suspended(self) -> None:
+        for run_id in await self._scheduled.suspended(self._engines.at_work):
+            self._engines.suspend(run_id)
 
     def _cancel(self, run_id: UUID) -> None:
         if not self._is_ended_here(run_id) and self._runs_task_group is not None:

@@ -69,10 +69,13 @@ async def small_step() -> None:
 @flow
 async def steps_until_suspended(journal: str) -> None:
     """Somebody suspends it from outside; Prefect ends it between two tasks."""
-    if note(journal) > 1:
+    if note(journal, "begins") > 1:
         return
-    for _ in range(A_WHILE):
-        await small_step()
+    try:
+        for _ in range(A_WHILE):
+            await small_step()
+    finally:
+        note(journal, "leaves")
 
 
 @flow

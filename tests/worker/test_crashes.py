@@ -60,6 +60,21 @@ async def test_a_run_is_cancelled_though_no_event_told_of_it(new_site: Callable[
         await run.ends("Cancelled", 60)
 
 
+async def test_a_suspended_run_leaves_though_no_event_told_of_it(
+    new_site: Callable[[], Site],
+) -> None:
+    site = new_site()
+    await site.create()
+    async with site.worker(first=DEAF):
+        run = await site.start("steps_until_suspended")
+        await run.begun()
+        await run.becomes("Running")
+        await run.suspend()
+        await run.begun(2)
+        assert run.lines[-1][2] == "leaves"
+        assert (await run.state())["name"] == "Suspended"
+
+
 async def test_nothing_of_a_worker_outlives_it(new_site: Callable[[], Site]) -> None:
     site = new_site()
     await site.create()

@@ -156,6 +156,10 @@ class Started:
         body = {"state": {"type": kind, **more}}
         await self.stack.prefect("POST", f"/flow_runs/{self.id}/set_state", body)
 
+    async def suspend(self) -> None:
+        """As the button in Prefect's UI."""
+        await self.set_state("PAUSED", name="Suspended", state_details={"pause_reschedule": True})
+
     async def resume(self) -> None:
         answer = await self.stack.prefect("POST", f"/flow_runs/{self.id}/resume")
         assert answer["status"] == "ACCEPT", answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from sqlalchemy import TextClause, select, text
@@ -24,15 +24,16 @@ NAMED = """before AS (
 )"""
 MOVE = """
 WITH {before}, moved AS (
-    UPDATE jobs SET state = CAST(:to AS text), reason = CAST(:reason AS text){moments}
+    UPDATE jobs SET state = CAST(:to AS text), reason = CAST(:reason AS text){changes}
     FROM before WHERE jobs.id = before.id
     RETURNING jobs.*, before.state AS from_state
 ), written AS (
     INSERT INTO job_events (job_id, actor, via, from_state, to_state, detail)
     SELECT id, :actor, :via, from_state, CAST(:to AS text), CAST(:reason AS text) FROM moved
 ){besides}
-SELECT {columns}{told} FROM moved
+{answer}
 """
+THE_MOVED = "SELECT {columns}{told} FROM moved"
 TOLD = """, (
     SELECT count(pg_notify(:channel, one."user")) FROM (SELECT DISTINCT "user" FROM moved) one
 )"""
@@ -51,32 +52,41 @@ class Besides:
 
 @cache
 def statement(
-    to: JobState, *, before: str = NAMED, besides: str = "", columns: str = "id"
+    to: JobState,
+    *,
+    before: str = NAMED,
+    changes: str = "",
+    besides: str = "",
+    columns: str = "id",
+    answer: str = THE_MOVED,
 ) -> TextClause:
-    """The move of the jobs of `before`, to which each of them gives its id and state."""
+    """The move of the jobs of `before`, which has at least the id and the state of each.
+
+    `changes` are more columns to set, `answer` is asked in the end, of the `columns` of those that
+    moved where nothing else is said.
+    """
     return text(
         MOVE.format(
             before=before,
-            moments="".join(f", {one}" for one in _moments(to)),
+            changes=_moments(to) + changes,
             besides=f", {besides}" if besides else "",
-            columns=columns,
-            told=TOLD if to.is_final else "",
+            answer=answer.format(columns=columns, told=TOLD if to.is_final else ""),
         )
     )
 
 
-def _moments(to: JobState) -> list[str]:
+def _moments(to: JobState) -> str:
     match to:
         case JobState.QUEUED:
-            return ["finished_at = NULL", "asks_since = NULL"]
+            return ", finished_at = NULL, asks_since = NULL"
         case JobState.RUNNING:
-            return ["asks_since = NULL"]
+            return ", asks_since = NULL"
         case JobState.PREPARING:
-            return ["started_at = coalesce(started_at, now())"]
+            return ", started_at = coalesce(started_at, now())"
         case _ if to.is_final:
-            return ["finished_at = now()", "asks_since = NULL"]
+            return ", finished_at = now(), asks_since = NULL"
         case _:
-            return []
+            return ""
 
 
 NOTHING = Besides("", {})
@@ -91,15 +101,13 @@ async def move(
     reason: str | None = None,
     sources: Collection[JobState] | None = None,
     besides: Besides = NOTHING,
-    is_settled: bool = False,
 ) -> set[UUID]:
     """Move those of the jobs that may make the transition, and write an event for each.
 
     Returns the jobs that moved. One statement, so that state and history cannot disagree. Jobs
     that end give back what they kept of their project's quota.
 
-    `sources` narrows the states to move from. `is_settled`: the caller goes on to
-    `reservations.settle`, which gives back with the charge.
+    `sources` narrows the states to move from.
     """
     if not job_ids:
         return set()
@@ -108,10 +116,10 @@ async def move(
         **besides.values,
         **values_of(principal, to, reason),
         "jobs": list(job_ids),
-        "sources": [state.value for state in allowed],
+        "sources": values_in(allowed),
     }
     moved = set(await session.scalars(statement(to, besides=besides.sql), values))
-    if to.is_final and moved and not is_settled:
+    if to.is_final and moved:
         await reservations.give_back(session, moved)
     return moved
 
@@ -128,6 +136,10 @@ def values_of(principal: Principal, to: JobState, reason: str | None = None) -> 
     }
 
 
+def values_in(states: Collection[JobState]) -> list[str]:
+    return [state.value for state in states]
+
+
 async def require_move(
     session: AsyncSession,
     principal: Principal,
@@ -139,10 +151,12 @@ async def require_move(
 ) -> None:
     """As `move`, but every job must be in a state that allows it."""
     moved = await move(session, principal, job_ids, to, reason=reason, besides=besides)
-    missing = set(job_ids) - moved
-    if missing:
-        states = await session.execute(
-            select(JobRow.id, JobRow.state).where(JobRow.id.in_(missing))
-        )
-        rows = ", ".join(f"{job} is {state}" for job, state in states.tuples())
-        raise IllegalTransition(f"Cannot become {to.value}: {rows or 'no such job'}")
+    if missing := set(job_ids) - moved:
+        await refuse(session, missing, to)
+
+
+async def refuse(session: AsyncSession, job_ids: Collection[UUID], to: JobState) -> NoReturn:
+    """Raises `IllegalTransition`, with the states that the jobs are in."""
+    states = await session.execute(select(JobRow.id, JobRow.state).where(JobRow.id.in_(job_ids)))
+    rows = ", ".join(f"{job} is {state}" for job, state in states.tuples())
+    raise IllegalTransition(f"Cannot become {to.value}: {rows or 'no such job'}")

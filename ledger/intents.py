@@ -50,13 +50,14 @@ _SETTLED = (
         or_(JobRow.finished_at.is_not(None), JobRow.attempt > Intent.attempt),
     )
 )
-_INTENDED = """intended AS (
+INTENDED = """intended AS (
     INSERT INTO intents (token, job_id, attempt, content_hash, fencing_token, state)
-    SELECT *, :fencing_token, 'open' FROM unnest(
+    SELECT w.*, CAST(:fencing_token AS bigint), 'open' FROM unnest(
         CAST(:tokens AS text[]), CAST(:intended AS uuid[]), CAST(:attempts AS int[]),
         CAST(:hashes AS text[])
-    )
+    ) AS w (token, job_id, attempt, content_hash) JOIN moved ON moved.id = w.job_id
 )"""
+"""With the move to RUNNING, of those that `moved`, with the values of `values_of`."""
 _ACCEPTED = """ticket AS (
     SELECT * FROM jsonb_to_recordset(CAST(:tickets AS jsonb))
         AS t (token text, remote_id text, details jsonb)
@@ -89,14 +90,19 @@ def written(jobs: Sequence[Job], hashes: Sequence[str], fencing_token: int) -> B
 
     A second intent for one attempt is an integrity error.
     """
-    values = {
+    return Besides(INTENDED, values_of(jobs, hashes, fencing_token))
+
+
+def values_of(
+    jobs: Sequence[Job], hashes: Sequence[str], fencing_token: int | None
+) -> dict[str, Any]:
+    return {
         "tokens": [token_of(job) for job in jobs],
         "intended": [job.id for job in jobs],
         "attempts": [job.attempt for job in jobs],
         "hashes": list(hashes),
         "fencing_token": fencing_token,
     }
-    return Besides(_INTENDED, values)
 
 
 def accepted(tickets: Sequence[Mapping[str, Any]]) -> Besides:

@@ -1,10 +1,11 @@
-"""What a submission meets: all that is asked before anything is written, in one round trip."""
+"""What a submission meets: all that is asked before a job is written, in one round trip with the
+payloads that it names."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Boolean, text
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.principal import Principal
 from qpuflow.ledger.controls import Acceptance
+from qpuflow.ledger.payload_store import RECORDED
 
 
 class Known(NamedTuple):
@@ -37,23 +39,30 @@ class Preconditions:
             acceptance.require(principal, qpu)
 
 
-_ASK = text(
-    """
-    SELECT
+ASK = """
+    WITH {recorded} SELECT
         EXISTS (SELECT FROM members WHERE project = :project AND "user" = :user) AS is_member,
         (SELECT jsonb_object_agg(name, jsonb_build_array(control, control_reason, projects))
             FROM qpus WHERE name = ANY(:qpus)) AS qpus,
         (SELECT jsonb_object_agg(key, jsonb_build_array(id, batch_id, content_hash))
             FROM jobs WHERE "user" = :user AND key = ANY(:keys)) AS known
-    """
-).columns(is_member=Boolean, qpus=JSONB, known=JSONB)
+"""
+_ASK = text(ASK.format(recorded=RECORDED)).columns(is_member=Boolean, qpus=JSONB, known=JSONB)
 
 
 async def ask(
-    session: AsyncSession, principal: Principal, qpus: Collection[str], keys: Collection[str]
+    session: AsyncSession,
+    principal: Principal,
+    qpus: Collection[str],
+    keys: Collection[str],
+    recorded: Mapping[str, Any],
 ) -> Preconditions:
-    """Whether the principal may use these QPUs now, and which of their keys are taken."""
+    """Whether the principal may use these QPUs now, and which of their keys are taken.
+
+    `recorded`: what `PayloadStore.to_record` gave.
+    """
     values = {
+        **recorded,
         "project": principal.project,
         "user": principal.user,
         "qpus": list(qpus),

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.cost import Price
-from qpuflow.domain.job import Job, JobState
+from qpuflow.domain.job import Job, JobState, sources_of
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.quota import Scope
 from qpuflow.ledger import cost_guard, events, jobs, reservations
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.dataset_codec import decode
+from qpuflow.ledger.live import checked, require_live
 from qpuflow.ledger.payload_store import RECORDED, Stored
 from qpuflow.ledger.schema import ResultRow
 
@@ -43,60 +43,81 @@ class Finished:
 
 
 # As text, and all in one: a loop waits for every round trip.
-WRITE = """
-    WITH {recorded}, result AS (
-        INSERT INTO results (job_id, position, payload_hash)
-        SELECT * FROM jsonb_to_recordset(:results)
-            AS r (job_id uuid, position int, payload_hash text)
-    ), executed AS (
-        INSERT INTO executed (job_id, position, part, payload_hash)
-        SELECT * FROM jsonb_to_recordset(:executed)
-            AS e (job_id uuid, position int, part int, payload_hash text)
-        ON CONFLICT DO NOTHING
-    ), timed AS (
-        UPDATE jobs SET timings = t.timings
-        FROM jsonb_to_recordset(:timings) AS t (job_id uuid, timings jsonb)
-        WHERE jobs.id = t.job_id
-    )
+_FINISHED = checked("""{live}, before AS (
+    SELECT id, state, t.timings FROM jobs
+    JOIN jsonb_to_recordset(:timings) AS t (job_id uuid, timings jsonb) ON t.job_id = id
+    WHERE state = ANY(:sources)
+      AND (CAST(:carrier AS uuid) IS NULL OR EXISTS (SELECT FROM live))
+    ORDER BY id FOR UPDATE OF jobs
+)""")
+_TIMED = """, timings = before.timings || jsonb_build_object(
+    'store_seconds', round(extract(epoch FROM clock_timestamp() - now()), 6)
+)"""
+RESULTS = """{recorded}, result AS (
+    INSERT INTO results (job_id, position, payload_hash)
+    SELECT r.* FROM jsonb_to_recordset(:results)
+        AS r (job_id uuid, position int, payload_hash text)
+    JOIN moved ON moved.id = r.job_id
+), executed AS (
+    INSERT INTO executed (job_id, position, part, payload_hash)
+    SELECT e.* FROM jsonb_to_recordset(:executed)
+        AS e (job_id uuid, position int, part int, payload_hash text)
+    JOIN moved ON moved.id = e.job_id
+    ON CONFLICT DO NOTHING
+), charged AS (
     INSERT INTO charges (job_id, project, "user", qpu, attempt, seconds, cost, unit,
         estimated_cost, credits)
-    SELECT * FROM jsonb_to_recordset(:charges) AS c (
+    SELECT c.* FROM jsonb_to_recordset(:charges) AS c (
         job_id uuid, project text, "user" text, qpu text, attempt int,
         seconds numeric, cost numeric, unit text, estimated_cost numeric, credits numeric
-    )
-"""
-_WRITE = text(WRITE.format(recorded=RECORDED)).bindparams(
+    ) JOIN moved ON moved.id = c.job_id
+)"""
+_STORE = events.statement(
+    JobState.COMPLETED,
+    before=_FINISHED,
+    changes=_TIMED,
+    besides=RESULTS.format(recorded=RECORDED),
+).bindparams(
     *(bindparam(name, type_=JSONB) for name in ("results", "executed", "timings", "charges"))
 )
 
 
 async def store(
-    ledger: Ledger, session: AsyncSession, principal: Principal, finished: Sequence[Finished]
+    ledger: Ledger,
+    session: AsyncSession,
+    principal: Principal,
+    finished: Sequence[Finished],
+    carrier_id: UUID | None = None,
 ) -> set[UUID]:
     """Write what is not written yet: results, charge, COMPLETED and its event.
 
     Returns the jobs that were completed by this call. A job that has ended otherwise in the
-    meantime, by a cancellation say, keeps that end and costs nothing.
+    meantime, by a cancellation say, keeps that end and costs nothing. Raises `CarrierLost` when
+    they are not that carrier's any more.
     """
-    ids = [one.job.id for one in finished]
-    began = time.perf_counter()
-    completed = await events.move(session, principal, ids, JobState.COMPLETED, is_settled=True)
-    rows = [one for one in finished if one.job.id in completed]
-    if not rows:
-        return completed
-    datasets = [dataset for one in rows for dataset in one.datasets]
+    if not finished:
+        return set()
+    datasets = [dataset for one in finished for dataset in one.datasets]
     recorded = await ledger.payloads.to_record(session, datasets)
-    charges = await _charges(session, rows)
-    stored = {"store_seconds": round(time.perf_counter() - began, 6)}
+    charges = await _charges(session, finished)
     written = {
-        "results": [row for one in rows for row in _results(one)],
-        "executed": [row for one in rows for row in _executed(one)],
-        "timings": [{"job_id": one.job.id, "timings": one.timings | stored} for one in rows],
+        "results": [row for one in finished for row in _results(one)],
+        "executed": [row for one in finished for row in _executed(one)],
+        "timings": [{"job_id": one.job.id, "timings": one.timings} for one in finished],
         "charges": charges,
     }
+    values = {
+        **events.values_of(principal, JobState.COMPLETED),
+        "sources": events.values_in(sources_of(JobState.COMPLETED)),
+        "carrier": carrier_id,
+    }
     plain = {name: _plain(rows) for name, rows in written.items()}
-    await session.execute(_WRITE, recorded | plain)
-    await reservations.settle(session, _scope(rows[0].job), charges)
+    completed = set(await session.scalars(_STORE, values | recorded | plain))
+    if len(completed) < len(finished) and carrier_id is not None:
+        await require_live(session, carrier_id)
+    if completed:
+        settled = [row for row in charges if row["job_id"] in completed]
+        await reservations.settle(session, _scope(finished[0].job), settled)
     return completed
 
 

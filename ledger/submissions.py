@@ -103,7 +103,9 @@ async def _accept(
     flow_run_id: UUID | None,
 ) -> dict[str, Accepted]:
     qpus, keys = {one.qpu for one in submissions}, [one.key for one in submissions]
-    met = await ask(session, principal, qpus, keys)
+    sources = [one.source for submission in submissions for one in submission.programs]
+    recorded = await ledger.payloads.to_record(session, sources)
+    met = await ask(session, principal, qpus, keys, recorded)
     fresh = _fresh(submissions, met.known)
     known = {key: Accepted(job.id, job.batch_id, is_new=False) for key, job in met.known.items()}
     if not fresh:
@@ -112,7 +114,7 @@ async def _accept(
         await accounts.require_member(session, principal)
     for qpu in dict.fromkeys(one.qpu for one in fresh):
         met.require_accepting(principal, qpu)
-    return known | await _write(ledger, session, principal, fresh, flow_run_id)
+    return known | await _write(session, principal, fresh, flow_run_id)
 
 
 def _fresh(submissions: Sequence[Submission], known: Mapping[str, Known]) -> Sequence[Submission]:
@@ -153,15 +155,13 @@ def _groups(
 
 
 async def _write(
-    ledger: Ledger,
     session: AsyncSession,
     principal: Principal,
     fresh: Sequence[Submission],
     flow_run_id: UUID | None,
 ) -> dict[str, Accepted]:
-    """All payloads, then all batches, then the account book: the order in which others lock."""
+    """After all payloads all batches, then the account book: the order in which others lock."""
     groups = _groups(fresh, principal, flow_run_id)
-    await ledger.payloads.record(session, [one.source for s in fresh for one in s.programs])
     accepted: dict[str, Accepted] = {}
     for carried_by, group in groups.items():
         batch_id = await batches.join(session, carried_by, len(group))

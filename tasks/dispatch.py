@@ -15,7 +15,7 @@ from qpuflow.domain.errors import InputError, PartlyAccepted, Refused, Unavailab
 from qpuflow.domain.job import JobState
 from qpuflow.drivers.base import FencedDriver, Ticket
 from qpuflow.ledger import arbiter, clearance, events, intents
-from qpuflow.ledger.clearance import Clearance
+from qpuflow.ledger.clearance import Asked, Clearance
 from qpuflow.ledger.intents import Handover
 from qpuflow.ledger.live import lost
 from qpuflow.ledger.schema import IntentState
@@ -51,18 +51,26 @@ async def _intend(chunk: Chunk, group: Sequence[Work]) -> tuple[list[Work], dict
     Without an intent leave those that somebody cancelled, and all when the lease has run out or
     an operator has stopped the QPU.
     """
-    carrying, token = chunk.carrying, chunk.fencing_token
-    ids = [work.job.id for work in group]
-    async with carrying.ledger.begin(durable=carrying.qpu.device.outside_effects) as session:
-        cleared = await clearance.look(session, carrying.qpu.name, carrying.carrier_id, token, ids)
+    carrying, jobs = chunk.carrying, [work.job for work in group]
+    hashes = [_content_hash(work) for work in group]
+    async with carrying.ledger.look(durable=carrying.qpu.device.outside_effects) as session:
+        cleared = await clearance.hand_over(
+            session, carrying.principal, _asked(chunk), jobs, hashes
+        )
         if not cleared.is_live:
             raise lost(carrying.carrier_id)
-        attempted = [work.job for work in group if work.job.id in cleared.attempted]
+        attempted = [job for job in jobs if job.id in cleared.attempted]
         known = await intents.find(session, attempted) if attempted else {}
         new = [_unless_kept(work, cleared) for work in group if work.job.id not in known]
-        await _write_intents(session, chunk, [work for work in new if work.end is None])
+        left = {work.job.id for work in new if work.end is None} - cleared.intended
+        if left:
+            await events.refuse(session, left, JobState.RUNNING)
     before = [_with_known_ticket(work, known) for work in group if work.job.id in known]
     return [*before, *new], known
+
+
+def _asked(chunk: Chunk) -> Asked:
+    return Asked(chunk.carrying.qpu.name, chunk.carrying.carrier_id, chunk.fencing_token)
 
 
 def _unless_kept(work: Work, cleared: Clearance) -> Work:
@@ -87,17 +95,6 @@ def _groups(carrying: Carrying, works: Sequence[Work]) -> list[list[Work]]:
     if carrying.qpu.device.outside_effects:
         return [[work] for work in works]
     return [list(works)] if works else []
-
-
-async def _write_intents(session: AsyncSession, chunk: Chunk, works: Sequence[Work]) -> None:
-    if not works:
-        return
-    assert chunk.fencing_token is not None
-    ids = [work.job.id for work in works]
-    hashes = [_content_hash(work) for work in works]
-    written = intents.written([work.job for work in works], hashes, chunk.fencing_token)
-    principal = chunk.carrying.principal
-    await events.require_move(session, principal, ids, JobState.RUNNING, besides=written)
 
 
 def _content_hash(work: Work) -> str:
@@ -150,7 +147,7 @@ async def _may_after(chunk: Chunk, work: Work, pause_seconds: float) -> bool:
     carrying, token = chunk.carrying, chunk.fencing_token
     name, rules = carrying.qpu.name, carrying.settings.policy
     async with carrying.ledger.begin(durable=False) as session:
-        cleared = await clearance.look(session, name, carrying.carrier_id, token, [work.job.id])
+        cleared = await clearance.look(session, _asked(chunk), [work.job.id])
         if token is None or await arbiter.has_overrun(session, name, token, rules):
             return False
     return _unless_kept(work, cleared).end is None

@@ -31,8 +31,11 @@ async def store(chunk: Chunk) -> Chunk:
         if work.finished is not None
     ]
     async with carrying.ledger.begin() as session:
-        await live.require_live(session, carrying.carrier_id)
-        await results.store(carrying.ledger, session, carrying.principal, finished)
+        if not finished:
+            await live.require_live(session, carrying.carrier_id)
+        await results.store(
+            carrying.ledger, session, carrying.principal, finished, carrying.carrier_id
+        )
         for end, job_ids in _by_end(chunk.works).items():
             await _end(session, carrying, end, job_ids)
     await _confirm(chunk)

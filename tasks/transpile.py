@@ -48,13 +48,17 @@ async def transpile(chunk: Chunk) -> Chunk:
             for work in works
             for one in work.programs
         }
-        parts = await programs.cached(carrying.ledger, session, wanted.keys())
+        parts = {key: carrying.compiled[key] for key in wanted if key in carrying.compiled}
+        if unseen := wanted.keys() - parts.keys():
+            parts |= await programs.cached(carrying.ledger, session, unseen)
     missing = {key: wanted[key] for key in wanted if key not in parts}
     tried = await asyncio.gather(*(_compile(carrying, *job) for job in missing.values()))
     answers = dict(zip(missing, tried, strict=True))
     if fresh := {key: one.answer for key, one in answers.items() if isinstance(one.answer, list)}:
         async with carrying.ledger.begin() as session:
             parts |= await programs.remember(carrying.ledger, session, fresh)
+    carrying.compiled.clear()
+    carrying.compiled.update(parts)
     return chunk.updated(_with_parts(carrying, work, parts, answers) for work in works)
 
 

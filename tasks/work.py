@@ -14,7 +14,7 @@ from qpuflow.domain.settings import Settings
 from qpuflow.drivers.base import Driver, Outcome, Ticket
 from qpuflow.drivers.forked import ForkedPool
 from qpuflow.ledger.database import Ledger
-from qpuflow.ledger.programs import StoredPiece, StoredProgram
+from qpuflow.ledger.programs import CacheKey, StoredPiece, StoredProgram
 from qpuflow.ledger.qpus import RegisteredQpu
 from qpuflow.ledger.results import Finished
 
@@ -102,6 +102,11 @@ class Carrying:
     """Whether its run can leave a job at a QPU with a queue of its own, and come back for it."""
     tket: ForkedPool | None = None
     """For compilation by pytket, whose imports are kept out of all other processes."""
+    compiled: dict[CacheKey, tuple[StoredPiece, ...]] = field(
+        default_factory=dict[CacheKey, tuple[StoredPiece, ...]]
+    )
+    """What the chunk before was compiled to: a loop runs a few programs with many values. While a
+    job has the program, nobody deletes what it was compiled to."""
 
 
 class Chunk:

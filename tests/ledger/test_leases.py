@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.principal import Principal
 from qpuflow.ledger import carriers, clearance, leases, live
+from qpuflow.ledger.clearance import Asked
 from qpuflow.ledger.database import Ledger
 from tests.ledger.entities import QPU, begin, register, rows, scalar, submit
 
@@ -32,7 +33,7 @@ async def acquire(ledger: Ledger, carrier_id: UUID, seconds: float = 60) -> int 
 
 
 async def holds(session: AsyncSession, carrier_id: UUID, token: int) -> bool:
-    return (await clearance.look(session, QPU, carrier_id, token, [])).holds
+    return (await clearance.look(session, Asked(QPU, carrier_id, token), [])).holds
 
 
 @pytest.mark.parametrize("lanes", [1, 3])

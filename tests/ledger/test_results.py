@@ -119,6 +119,9 @@ async def test_a_result_that_cannot_be_charged_is_not_stored(ledger: Ledger) -> 
 async def test_a_second_intent_for_one_attempt_is_refused(ledger: Ledger) -> None:
     job = await waiting_job(ledger)
     again = intents.written([job], ["other"], 2)
+    async with ledger.begin() as session:
+        await events.require_move(session, CARRIER, [job.id], JobState.QUEUED)
+        await events.require_move(session, CARRIER, [job.id], JobState.PREPARING)
     with pytest.raises(IntegrityError):
         async with ledger.begin() as session:
             await events.move(session, CARRIER, [job.id], JobState.RUNNING, besides=again)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
-from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from qpuflow.domain.errors import AccessDenied, Conflict, NotFound
 from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal, Role, service
 from qpuflow.ledger import accounts, events, jobs, reports
 from qpuflow.ledger.database import Ledger
-from qpuflow.ledger.line import Line
+from tests.ledger.asked import listening
 from tests.ledger.entities import (
     ALICE,
     BOB,
@@ -93,26 +90,13 @@ async def test_programs_in_opposite_orders_do_not_deadlock(ledger: Ledger) -> No
             await session.execute(text("DELETE FROM payloads"))
 
 
-async def test_a_job_for_an_open_batch_takes_five_statements(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One that looks, and payload, batch, job with programs, account book with the event."""
+async def test_a_job_for_an_open_batch_takes_four_statements(ledger: Ledger) -> None:
+    """One that looks, with the payload; batch, job with programs, account book with the event."""
     await submit(ledger)
-    statements, by_sqlalchemy = list[str](), list[str]()
-    fetch = Line.fetch
-
-    async def noted(line: Line, sql: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
-        statements.append(sql)
-        return await fetch(line, sql, arguments)
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        by_sqlalchemy.append(statement)
-
-    monkeypatch.setattr(Line, "fetch", noted)
-    event.listen(ledger.engine.sync_engine, "before_cursor_execute", note)
-    await submit(ledger)
-    assert len(statements) == 5, statements
-    assert not by_sqlalchemy, "they are texts, and go to asyncpg"
+    with listening() as asked:
+        await submit(ledger)
+    assert len(asked.texts) == 4, asked.texts
+    assert not asked.others, "they are texts, and go to asyncpg"
 
 
 async def test_what_is_written_is_what_was_accepted(ledger: Ledger) -> None:

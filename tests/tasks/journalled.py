@@ -76,6 +76,8 @@ class JournalledQpu:
         """Seconds that it does take: one after the other, whoever watches."""
         self.queues = False
         """It keeps a queue of its own."""
+        self.outside_effects = True
+        """Not that of a simulator."""
         self._cancelled: dict[str, asyncio.Event] = {}
 
     @property
@@ -85,7 +87,7 @@ class JournalledQpu:
             num_qubits=3,
             gates=tuple(Gate(name=name) for name in ("rz", "sx", "x", "cx", "measure", "reset")),
             limits=Limits(max_qubits=3, max_shots=1000),
-            outside_effects=True,
+            outside_effects=self.outside_effects,
             queues=self.queues,
             compilers=tuple(Compiler),
         )

@@ -32,7 +32,7 @@ from qpuflow.ledger.session import LedgerSession
 from qpuflow.tasks.admission import Journey, admit, admit_all
 from qpuflow.tasks.known import Known
 
-USERS, FEW_USERS = 1_000, 20
+USERS, FEW_USERS = 1_000, 60
 OF_EACH = 5
 """Single-job runs of every user, and as many batched jobs."""
 AT_ONCE = 8
@@ -46,7 +46,7 @@ QPU = "aer"
 
 
 async def deep_queue(installation: Installation) -> list[Figure]:
-    """The same users' work drains as fast when 1,000 queue as when 20 do.
+    """The same users' work drains as fast when 1,000 queue as when 60 do.
 
     The runs in Prefect are there as it would have made and the worker admitted them; a stack does
     that with a few a second, which is not measured here.

@@ -31,7 +31,7 @@ class Clearance:
     """Whether a carrier may hand jobs over, and which of them it may."""
 
     is_live: bool
-    """It still is its batch's carrier, and will be until the end of the transaction."""
+    """It still was its batch's carrier when this was asked, and what was written with it was."""
     holds: bool
     """It has the lease, and in time."""
     stopped: str | None
@@ -55,7 +55,7 @@ _CLEARED = checked("""{live}, cleared AS (
 )""")
 _ANSWER = """
 SELECT cleared.*, ARRAY(
-    SELECT id FROM jobs
+    SELECT id FROM {jobs}
     WHERE id = ANY(:jobs) AND cancel_requested_at IS NOT NULL AND finished_at IS NULL
 ) AS cancelled, ARRAY(
     SELECT i.job_id FROM intents i JOIN jobs j ON j.id = i.job_id AND j.attempt = i.attempt
@@ -63,21 +63,24 @@ SELECT cleared.*, ARRAY(
 ) AS attempted, {intended} AS intended
 FROM cleared
 """
-_LOOK = text(f"WITH {_CLEARED}" + _ANSWER.format(intended="ARRAY[]::uuid[]"))
-# Whoever is cancelled at the same moment either is so before the job's row is ours, or finds it
-# handed over.
-_MAY_BE = """{cleared}, before AS (
-    SELECT j.id, j.state FROM jobs j, cleared
-    WHERE j.id = ANY(:jobs) AND j.state = ANY(:sources) AND j.cancel_requested_at IS NULL
-        AND cleared.is_live AND cleared.holds AND cleared.control = ANY(:starting)
-        AND NOT EXISTS (SELECT FROM intents i WHERE i.job_id = j.id AND i.attempt = j.attempt)
+_LOOK = text(f"WITH {_CLEARED}" + _ANSWER.format(jobs="jobs", intended="ARRAY[]::uuid[]"))
+# Of a row that is ours we see what was last written to it: who cancels a job at the same moment
+# does so before, and it is answered as cancelled, or finds it handed over.
+_MAY_BE = """{cleared}, locked AS (
+    SELECT j.id, j.state, j.attempt, j.cancel_requested_at, j.finished_at FROM jobs j, cleared
+    WHERE j.id = ANY(:jobs) AND cleared.is_live
     ORDER BY j.id FOR UPDATE OF j
+), before AS (
+    SELECT l.id, l.state FROM locked l, cleared
+    WHERE l.state = ANY(:sources) AND l.cancel_requested_at IS NULL
+        AND cleared.holds AND cleared.control = ANY(:starting)
+        AND NOT EXISTS (SELECT FROM intents i WHERE i.job_id = l.id AND i.attempt = l.attempt)
 )"""
 _HAND_OVER = events.statement(
     JobState.RUNNING,
     before=_MAY_BE.format(cleared=_CLEARED),
     besides=intents.INTENDED,
-    answer=_ANSWER.format(intended="ARRAY(SELECT id FROM moved)"),
+    answer=_ANSWER.format(jobs="locked", intended="ARRAY(SELECT id FROM moved)"),
 )
 _STARTING = [control.value for control in Control if control.starts]
 

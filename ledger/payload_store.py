@@ -62,6 +62,7 @@ RECORDED = """wanted AS (
 """Part of the WITH of whoever names payloads, with the values of `PayloadStore.to_record`."""
 ALONE = "WITH {recorded} SELECT"
 _RECORD = text(ALONE.format(recorded=RECORDED))
+_NOBODY_COLLECTS = text("SELECT pg_advisory_xact_lock_shared(:key)")
 
 
 class PayloadStore:
@@ -123,7 +124,7 @@ async def _require_files(session: AsyncSession, urls: Sequence[str]) -> None:
     """From here to the end of the transaction no file is collected."""
     if not urls:
         return
-    await session.execute(select(func.pg_advisory_xact_lock_shared(COLLECTING)))
+    await session.execute(_NOBODY_COLLECTS, {"key": COLLECTING})
     for url in urls:
         if not await asyncio.to_thread(_exists, url):
             raise Unavailable("A payload was collected before it was named", where=url)

@@ -103,7 +103,7 @@ class Carrying:
     tket: ForkedPool | None = None
     """For compilation by pytket, whose imports are kept out of all other processes."""
     compiled: dict[CacheKey, tuple[StoredPiece, ...]] = field(
-        default_factory=dict[CacheKey, tuple[StoredPiece, ...]]
+        default_factory=dict[CacheKey, tuple[StoredPiece, ...]], compare=False
     )
     """What the chunk before was compiled to: a loop runs a few programs with many values. While a
     job has the program, nobody deletes what it was compiled to."""

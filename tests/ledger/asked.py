@@ -15,7 +15,7 @@ from qpuflow.ledger.line import Line
 
 
 @dataclass
-class Asked:
+class Statements:
     """`texts` went to asyncpg themselves, the others by SQLAlchemy."""
 
     texts: list[str] = field(default_factory=list[str])
@@ -23,9 +23,9 @@ class Asked:
 
 
 @contextmanager
-def listening() -> Generator[Asked]:
+def listening() -> Generator[Statements]:
     """All that this process asks within the block."""
-    asked, fetch = Asked(), Line.fetch
+    asked, fetch = Statements(), Line.fetch
 
     async def noted(line: Line, sql: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
         asked.texts.append(sql)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
@@ -161,3 +162,11 @@ async def rows(ledger: Ledger, query: str, **values: Any) -> list[tuple[Any, ...
 
 async def scalar(ledger: Ledger, query: str, **values: Any) -> Any:
     return (await rows(ledger, query, **values))[0][0]
+
+
+async def eventually_waits(ledger: Ledger) -> None:
+    """Somebody else's statement waits for a lock."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    async with asyncio.timeout(10):
+        while await scalar(ledger, waiting) == 0:
+            await rows(ledger, "SELECT pg_sleep(0.01)")

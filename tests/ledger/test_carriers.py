@@ -132,8 +132,7 @@ async def test_a_replaced_carrier_stores_no_result(ledger: Ledger) -> None:
 
     async def store() -> None:
         async with ledger.begin() as session:
-            await results.store(ledger, session, CARRIER, [done])
-            await live.require_live(session, carrier_id)
+            await results.store(ledger, session, CARRIER, [done], carrier_id)
 
     with pytest.raises(CarrierLost):
         await store()

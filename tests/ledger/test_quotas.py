@@ -29,11 +29,11 @@ from tests.ledger.entities import (
     CARRIER,
     begin,
     complete,
+    eventually_waits,
     finished,
     hand_over,
     job_of,
     register,
-    rows,
     scalar,
     store,
     submit,
@@ -128,14 +128,6 @@ async def test_what_another_gives_back_while_we_wait_for_the_book_is_seen(ledger
     assert (await second).is_new
     assert (await allowance(ledger, LAB)).available == 1
     await require_in_order(ledger)
-
-
-async def eventually_waits(ledger: Ledger) -> None:
-    """Somebody else's statement waits for a lock."""
-    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-    async with asyncio.timeout(10):
-        while await scalar(ledger, waiting) == 0:
-            await rows(ledger, "SELECT pg_sleep(0.01)")
 
 
 async def test_an_allowance_of_a_qpu_limits_that_one_alone(ledger: Ledger) -> None:

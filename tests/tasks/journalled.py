@@ -58,8 +58,10 @@ class Mischief(Enum):
 class JournalledQpu:
     """A driver. `mischief` says what happens to each of the next submissions, in order."""
 
-    def __init__(self, journal: Path) -> None:
+    def __init__(self, journal: Path, *, outside_effects: bool = True) -> None:
+        """Without effects outside it is a simulator."""
         self._journal = journal
+        self._outside_effects = outside_effects
         self.mischief: deque[Mischief | None] = deque()
         self.deaf = False
         """It answers no questions about what it accepted."""
@@ -76,8 +78,6 @@ class JournalledQpu:
         """Seconds that it does take: one after the other, whoever watches."""
         self.queues = False
         """It keeps a queue of its own."""
-        self.outside_effects = True
-        """Not that of a simulator."""
         self._cancelled: dict[str, asyncio.Event] = {}
 
     @property
@@ -87,7 +87,7 @@ class JournalledQpu:
             num_qubits=3,
             gates=tuple(Gate(name=name) for name in ("rz", "sx", "x", "cx", "measure", "reset")),
             limits=Limits(max_qubits=3, max_shots=1000),
-            outside_effects=self.outside_effects,
+            outside_effects=self._outside_effects,
             queues=self.queues,
             compilers=tuple(Compiler),
         )

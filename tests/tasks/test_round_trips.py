@@ -24,9 +24,7 @@ STATEMENTS = {
 
 @pytest.fixture
 def qpu(tmp_path: Path) -> JournalledQpu:
-    simulator = JournalledQpu(tmp_path / "journal")
-    simulator.outside_effects = False
-    return simulator
+    return JournalledQpu(tmp_path / "journal", outside_effects=False)
 
 
 async def test_the_second_job_of_a_loop_takes_nine_statements(pipeline: Pipeline) -> None:

@@ -141,6 +141,7 @@ class _Line:
         self._descriptor = self._socket.recv_fd
         self._loop.add_reader(self._descriptor, self._answered)
         self._waiting: asyncio.Future[None] | None = None
+        self._is_overdue = False
         self.is_closed = False
 
     async def ask(self, request: bytes, deadline: float) -> bytes:
@@ -150,15 +151,17 @@ class _Line:
         except pynng.TryAgain:
             await self._sent(request, deadline)  # it is not connected yet, or not any more
         # Made while the request is on its way: an `asyncio.timeout` around it all takes 8 µs more.
-        overdue = self._loop.call_at(deadline, self._fail, TimeoutError())
+        self._is_overdue = False
+        timer = self._loop.call_at(deadline, self._give_up)
         try:
-            while True:
+            while not self._is_overdue:
                 self._waiting = self._loop.create_future()
                 await self._waiting
                 with contextlib.suppress(pynng.TryAgain):
                     return self._socket.recv(block=False)
         finally:
-            overdue.cancel()
+            timer.cancel()
+        raise TimeoutError
 
     async def _sent(self, request: bytes, deadline: float) -> None:
         patience = min(deadline, self._loop.time() + CONNECT_SECONDS)
@@ -178,6 +181,10 @@ class _Line:
             self._loop.remove_reader(self._descriptor)
             self._socket.close()
             self._fail(_Replaced())
+
+    def _give_up(self) -> None:
+        self._is_overdue = True
+        self._fail(TimeoutError())
 
     def _fail(self, error: Exception) -> None:
         if self._waiting is not None and not self._waiting.done():

@@ -185,7 +185,7 @@ async def test_after_kill_9_every_accepted_job_finishes_once(
         query = "SELECT count(*) FROM jobs WHERE id = ANY($1::uuid[]) AND state = 'waiting'"
         return await stack.value(query, jobs) > 0
 
-    await eventually(at_work, "no job reaches the QPU", 30)
+    await eventually(at_work, "no job reaches the QPU", 60)
     async with stream(stack, user) as more:
         await kill(stack, victim)
     jobs += more
@@ -208,7 +208,7 @@ async def running(stack: Installation, user: str, shots: int) -> tuple[str, str]
             job,
         )
 
-    (row,) = await eventually(at_work, "the job does not reach its QPU", 30)
+    (row,) = await eventually(at_work, "the job does not reach its QPU", 60)
     return job, str(row["flow_run_id"])
 
 

@@ -23,7 +23,7 @@ async def run_of(stack: Installation, job: str) -> str:
     async def run() -> list[dict[str, Any]]:
         return await stack.rows(CARRIED, job)
 
-    (row,) = await eventually(run, "no run carries it", 30)
+    (row,) = await eventually(run, "no run carries it", 60)
     return str(row["flow_run_id"])
 
 

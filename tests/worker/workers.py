@@ -134,19 +134,19 @@ class Started:
         async def enough() -> bool:
             return len(self.lines) >= times
 
-        await eventually(enough, f"not started {times} times", 30)
+        await eventually(enough, f"not started {times} times", 60)
 
     async def state(self) -> dict[str, Any]:
         return (await self.stack.flow_run(self.id))["state"]
 
-    async def becomes(self, name: str, timeout_seconds: float = 30.0) -> dict[str, Any]:
+    async def becomes(self, name: str, timeout_seconds: float = 60.0) -> dict[str, Any]:
         async def there() -> dict[str, Any] | None:
             state = await self.state()
             return state if state["name"] == name else None
 
         return await eventually(there, f"it does not become {name}", timeout_seconds)
 
-    async def ends(self, name: str, timeout_seconds: float = 30.0) -> dict[str, Any]:
+    async def ends(self, name: str, timeout_seconds: float = 60.0) -> dict[str, Any]:
         """Its final state, which is the one named."""
         state = (await self.stack.ended(self.id, timeout_seconds))["state"]
         assert state["name"] == name, state

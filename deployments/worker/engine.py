@@ -187,12 +187,22 @@ class Engine:
                 self._writer.write(line(Answer(news=News.NEXT, flow_run_id=run_id)))
                 return
             self._look.set()
-            await asyncio.sleep(SHOW_WAITING_SECONDS)
-            if run_id not in self._runs and run_id not in self._sent:
-                async with prefect_client() as client:
-                    await client.set_flow_run_state(run_id, queued())
+            await self._show_waiting(run_id)
         except Unavailable as error:
             _log.warning("Flow run %s is not admitted yet: %s", run_id, error)
+
+    async def _show_waiting(self, run_id: UUID) -> None:
+        """Unless it has begun by then, was refused, or has ended already."""
+        await asyncio.sleep(SHOW_WAITING_SECONDS)
+        if self._has_seat(run_id):
+            return
+        async with prefect_client() as client:
+            state = (await client.read_flow_run(run_id)).state
+            if state is not None and state.is_scheduled() and not self._has_seat(run_id):
+                await client.set_flow_run_state(run_id, queued())
+
+    def _has_seat(self, run_id: UUID) -> bool:
+        return run_id in self._runs or run_id in self._sent
 
     async def _is_ready(self, run: FlowRun, run_as: str | None) -> bool:
         """To be started at once; if not, it waits in the ledger's queue or was refused."""

@@ -15,11 +15,13 @@ from uuid import uuid4
 
 import pytest
 
+from qpuflow.deployments.worker.engine import SHOW_WAITING_SECONDS
 from qpuflow.domain.request import JobOptions
 from tests.examples.expectations import EXAMPLES
 from tests.system.installation import Installation, eventually
 
 BELL = (EXAMPLES / "bell.qasm").read_text()
+CIRCUITS = "run-circuits/aer"
 T_GATE = 'OPENQASM 3.0; include "stdgates.inc"; qubit q; bit c; h q; t q; h q; c = measure q;'
 ROTATION = (
     'OPENQASM 3.0; include "stdgates.inc"; input float a; qubit q; bit c; rx(a) q; c = measure q;'
@@ -70,13 +72,13 @@ FULL["programs"][0] |= {"format": "openqasm2", "parameters": [], "observables": 
 
 async def by_form(stack: Installation) -> str:
     body = form(FULL | {"key": f"form-{uuid4()}"})  # another one each time that it is started
-    return await stack.start("run-circuits/aer", body.pop("parameters"), **body)
+    return await stack.start(CIRCUITS, body.pop("parameters"), **body)
 
 
 async def by_json(stack: Installation) -> str:
     """The same form, with the request typed as JSON."""
     return await stack.start(
-        "run-circuits/aer",
+        CIRCUITS,
         {"request": {"__prefect_kind": "json", "value": json.dumps(bell())}},
         enforce_parameter_schema=True,
     )
@@ -84,11 +86,11 @@ async def by_json(stack: Installation) -> str:
 
 async def by_default(stack: Installation) -> str:
     """The button "Quick run": the deployment's own parameters."""
-    return await stack.start("run-circuits/aer")
+    return await stack.start(CIRCUITS)
 
 
 async def by_api(stack: Installation) -> str:
-    return await stack.start("run-circuits/aer", {"request": bell()})
+    return await stack.start(CIRCUITS, {"request": bell()})
 
 
 async def by_schedule(stack: Installation) -> str:
@@ -259,9 +261,7 @@ async def test_a_refused_request_fails_its_run_with_the_message_and_leaves_no_jo
 ) -> None:
     async def refused(request: dict[str, Any]) -> dict[str, Any]:
         more = {"enforce_parameter_schema": False}
-        return await stack.ended(
-            await stack.start("run-circuits/aer", {"request": request}, **more)
-        )
+        return await stack.ended(await stack.start(CIRCUITS, {"request": request}, **more))
 
     ended = await asyncio.gather(*(refused(request) for request, _ in REFUSED.values()))
     for run, (name, (_, message)) in zip(ended, REFUSED.items(), strict=True):
@@ -271,16 +271,27 @@ async def test_a_refused_request_fails_its_run_with_the_message_and_leaves_no_jo
         assert not await stack.rows("SELECT 1 FROM jobs WHERE key = $1", run["id"])
 
 
+async def test_what_has_ended_soon_after_it_was_admitted_is_not_shown_to_wait(
+    stack: Installation,
+) -> None:
+    asked = [*(bell(shots=10 + n) for n in range(10)), {"programs": [{"source": ROTATION}]}]
+    ended = [await stack.ended(await stack.start(CIRCUITS, {"request": one})) for one in asked]
+    await asyncio.sleep(2 * SHOW_WAITING_SECONDS)  # for nothing to happen
+    for run in ended:
+        history = await stack.prefect("GET", f"/flow_run_states/?flow_run_id={run['id']}")
+        assert history[-1]["type"] in ("COMPLETED", "FAILED"), [one["name"] for one in history]
+
+
 async def test_the_form_itself_refuses_zero_shots(stack: Installation) -> None:
     with pytest.raises(AssertionError, match=r"^4\d\d .*shots"):
-        await stack.start("run-circuits/aer", {"request": {**bell(), "shots": 0}})
+        await stack.start(CIRCUITS, {"request": {**bell(), "shots": 0}})
 
 
 async def test_a_retry_of_a_failed_run_is_a_new_attempt_of_the_same_job(
     stack: Installation,
 ) -> None:
     request = {"programs": [{"source": T_GATE}], "options": {"method": "stabilizer"}}
-    run_id = await stack.start("run-circuits/aer", {"request": request})
+    run_id = await stack.start(CIRCUITS, {"request": request})
     first = await stack.ended(run_id)
     job_id = await stack.job_of(run_id)
     assert first["state_type"] == "FAILED"

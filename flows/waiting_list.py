@@ -34,7 +34,7 @@ class WaitingList:
     def __init__(self, shared: Resources, qpu: str) -> None:
         self._shared = shared
         self._qpu = qpu
-        self._noted: dict[UUID, tuple[float, str]] = {}
+        self._noted: dict[UUID, tuple[float, str | None]] = {}
         """When each carrier was looked at, and what its run says."""
         self._rests_until = 0.0
 
@@ -50,9 +50,18 @@ class WaitingList:
             waiting = await carriers.without_seat(session, self._qpu, UNSEEN, LISTED)
         self._noted = {c.id: self._noted[c.id] for c in waiting if c.id in self._noted}
         if waiting and self._age(carriage := max(waiting, key=self._age)) > STANDS_SECONDS:
+            # At once: one that cannot be told of keeps none of the others waiting.
+            self._remember(carriage, said := self._said(carriage))
             async with prefect_client() as client:
                 why = await self._why(carriage, held, is_open=is_open)
-                await self._note(client, carriage, queued(why))
+                await self._note(client, carriage, said, queued(why))
+
+    def _remember(self, carriage: Carriage, said: str | None) -> None:
+        self._noted[carriage.id] = time.monotonic(), said
+
+    def _said(self, carriage: Carriage) -> str | None:
+        noted = self._noted.get(carriage.id)
+        return noted[1] if noted else None
 
     def _age(self, carriage: Carriage) -> float:
         noted = self._noted.get(carriage.id)
@@ -67,13 +76,18 @@ class WaitingList:
         async with self._shared.ledger.begin() as session:
             return await arbiter.forecast_batch(session, rules, carriage.batch_id)
 
-    async def _note(self, client: PrefectClient, carriage: Carriage, state: State[Any]) -> None:
-        known = self._noted.get(carriage.id)
-        self._noted[carriage.id] = time.monotonic(), str(state.message)
+    async def _note(
+        self, client: PrefectClient, carriage: Carriage, said: str | None, state: State[Any]
+    ) -> None:
         if carriage.flow_run_id is None:
-            await create_run(self._shared.ledger, client, carriage, state)
-        elif known is None or known[1] != state.message:
+            run = await create_run(self._shared.ledger, client, carriage, state)
+            if run is None or run.state is None or run.state.message != state.message:
+                # Somebody else created it just then, with other words: it is the next to be told.
+                del self._noted[carriage.id]
+                return
+        elif said != state.message:
             await _say(client, carriage.flow_run_id, state)
+        self._remember(carriage, state.message)
 
 
 async def _say(client: PrefectClient, run_id: UUID, state: State[Any]) -> None:

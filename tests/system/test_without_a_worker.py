@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-import pytest
+from types import SimpleNamespace
+from typing import Any, cast
 
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from qpuflow.domain.settings import Settings
+from qpuflow.flows import waiting_list
 from qpuflow.flows.holders import this_process
+from qpuflow.flows.open_ledger import open_ledger
+from qpuflow.flows.outbox import create_run, create_runs
+from qpuflow.flows.waiting_list import WaitingList
+from qpuflow.ledger.claims import NOTHING
+from qpuflow.ledger.database import Ledger
 from tests.examples.expectations import EXAMPLES
-from tests.system.installation import Installation
+from tests.system.installation import Installation, eventually
 from tests.system.test_start_times import PASS
-from tests.worker.test_waiting import run_of
+from tests.worker.test_waiting import CARRIED, run_of
 
 QPU = "aer-unserved"
 SAVE = f"from qpuflow.blocks import AerQpu; AerQpu().save({QPU!r}, overwrite=True)"
@@ -36,6 +47,32 @@ async def test_the_reaper_ends_what_no_engine_started_in_time(unserved: Installa
     report = (await unserved.run("status", job, "--json")).json
     assert report["state"] == "failed"
     assert report["events"][-1]["via"] == "clock"
+
+
+async def test_a_run_that_two_created_at_once_says_why_it_waits_all_the_same(
+    unserved: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def after_another(ledger: Ledger, *asked: Any) -> Any:
+        await create_runs(ledger, QPU)
+        return await create_run(ledger, *asked)
+
+    monkeypatch.setattr(waiting_list, "create_run", after_another)
+    assert (await unserved.run("--operator", "pause", QPU, "Cabling")).code == 0
+    job = (await unserved.run(*SUBMIT)).stdout.strip()
+    settings = Settings(home=unserved.home)
+    async with open_ledger(settings) as ledger:
+        waiting = WaitingList(cast("Any", SimpleNamespace(ledger=ledger, settings=settings)), QPU)
+
+        async def told() -> bool:
+            with temporary_settings({PREFECT_API_URL: unserved.endpoints.prefect_api_url}):
+                await waiting.show(NOTHING, is_open=True)
+            row = await unserved.rows(CARRIED, job)
+            run = await unserved.flow_run(str(row[0]["flow_run_id"])) if row else None
+            return run is not None and "Cabling" in run["state"]["message"]
+
+        await eventually(told, "its run does not say why it waits", 20)
+    assert (await unserved.run("--operator", "cancel", job)).code == 0
+    assert (await unserved.run("--operator", "resume", QPU)).code == 0
 
 
 async def test_a_run_whose_worker_died_before_it_could_end_it_is_cancelled_all_the_same(

@@ -15,9 +15,10 @@ from hypothesis import settings
 
 from qpuflow.deployments.stack import postgres
 from qpuflow.domain.errors import Unavailable
+from tests.system.aftermath import pytest_runtest_makereport
 from tests.system.fixtures import nowhere, stack
 
-__all__ = ["nowhere", "stack"]  # fixtures of the whole system
+__all__ = ["nowhere", "pytest_runtest_makereport", "stack"]  # of the whole system
 
 settings.register_profile("not timed", deadline=None)
 settings.load_profile("not timed")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from qpuflow.domain.errors import Conflict, NotFound
 from qpuflow.drivers.base import Outcome, RemoteState, RemoteStatus, Ticket
+from qpuflow.drivers.forked import ForkedPool
 
 KEPT_RUNS = 100
 """Finished runs remembered for a late `fetch`; older ones are LOST, and may be run again."""
@@ -100,6 +101,29 @@ class OwnRuns:
         finished = [token for token, run in self._runs.items() if run.task.done()]
         for token in finished[: max(0, len(finished) - KEPT_RUNS + 1)]:
             del self._runs[token]
+
+
+class RunsHere:
+    """The part of a driver that says what became of its own runs, made by children of its pool."""
+
+    _runs: OwnRuns
+    _pool: ForkedPool
+
+    async def find(self, token: str) -> Ticket | None:
+        return self._runs.find(token)
+
+    def watch(self, ticket: Ticket) -> AsyncIterator[RemoteStatus]:
+        return self._runs.watch(ticket)
+
+    async def fetch(self, ticket: Ticket) -> Outcome:
+        return self._runs.outcome(ticket)
+
+    async def cancel(self, ticket: Ticket) -> None:
+        await self._runs.cancel(ticket)
+
+    async def close(self) -> None:
+        await self._runs.close()
+        self._pool.close()
 
 
 async def _first(event: Any, task: asyncio.Task[Any]) -> None:

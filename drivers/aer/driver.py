@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import pickle
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qpuflow.domain.device import Device
@@ -23,9 +23,9 @@ from qpuflow.drivers.aer.execution import (
     simulate,
 )
 from qpuflow.drivers.aer.settings import AerSettings
-from qpuflow.drivers.base import Outcome, RemoteStatus, Ticket, Usage
+from qpuflow.drivers.base import Outcome, Ticket, Usage
 from qpuflow.drivers.forked import ForkedPool
-from qpuflow.drivers.own_runs import OwnRuns
+from qpuflow.drivers.own_runs import OwnRuns, RunsHere
 from qpuflow.drivers.settings import validated
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 KEPT_PLANS = 500
 
 
-class AerDriver:
+class AerDriver(RunsHere):
     """One simulated QPU, used from one event loop."""
 
     def __init__(
@@ -62,28 +62,12 @@ class AerDriver:
         await self._plan(executables, shots)
         return self._runs.start(token, lambda: self._simulate(tuple(executables), shots))
 
-    async def find(self, token: str) -> Ticket | None:
-        return self._runs.find(token)
-
-    def watch(self, ticket: Ticket) -> AsyncIterator[RemoteStatus]:
-        return self._runs.watch(ticket)
-
-    async def fetch(self, ticket: Ticket) -> Outcome:
-        return self._runs.outcome(ticket)
-
-    async def cancel(self, ticket: Ticket) -> None:
-        await self._runs.cancel(ticket)
-
     async def estimate(self, executables: Sequence[Executable], shots: int) -> Estimate:
         plans = await self._plan(executables, shots)
         return Estimate(seconds=estimated_seconds(plans, shots))
 
     async def calibration(self) -> Mapping[str, Any]:
         return {"noise": self._settings.noise.model_dump()} if self._settings.noise else {}
-
-    async def close(self) -> None:
-        await self._runs.close()
-        self._pool.close()
 
     async def _plan(self, executables: Sequence[Executable], shots: int) -> tuple[Plan, ...]:
         """Made once for what is estimated, submitted, and submitted again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -11,12 +11,12 @@ from qpuflow.domain.device import Device, Gate, Limits
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.executable import Executable
 from qpuflow.domain.limits import check_limits
-from qpuflow.drivers.base import Outcome, RemoteStatus, Ticket, Usage
+from qpuflow.drivers.base import Outcome, Ticket, Usage
 from qpuflow.drivers.braket.openqasm import BRAKET_NAMES, Written, circuits_of, write
 from qpuflow.drivers.braket.results import read
 from qpuflow.drivers.braket.settings import BraketSettings
 from qpuflow.drivers.forked import ForkedPool
-from qpuflow.drivers.own_runs import OwnRuns
+from qpuflow.drivers.own_runs import OwnRuns, RunsHere
 
 PRELOAD = ("braket.default_simulator", "braket.ir.openqasm", "qiskit.qpy")
 
@@ -32,7 +32,7 @@ class Simulated:
     seconds: float
 
 
-class LocalBraketDriver:
+class LocalBraketDriver(RunsHere):
     """One simulated QPU, used from one event loop."""
 
     def __init__(self, name: str, settings: BraketSettings) -> None:
@@ -52,18 +52,6 @@ class LocalBraketDriver:
         await self._pool.run(written, tuple(executables))
         return self._runs.start(token, lambda: self._simulate(tuple(executables), shots))
 
-    async def find(self, token: str) -> Ticket | None:
-        return self._runs.find(token)
-
-    def watch(self, ticket: Ticket) -> AsyncIterator[RemoteStatus]:
-        return self._runs.watch(ticket)
-
-    async def fetch(self, ticket: Ticket) -> Outcome:
-        return self._runs.outcome(ticket)
-
-    async def cancel(self, ticket: Ticket) -> None:
-        await self._runs.cancel(ticket)
-
     async def estimate(self, executables: Sequence[Executable], shots: int) -> Estimate:
         programs = await self._pool.run(written, tuple(executables))
         squared = self._settings.device == "local:braket_dm"
@@ -71,10 +59,6 @@ class LocalBraketDriver:
 
     async def calibration(self) -> Mapping[str, Any]:
         return {}
-
-    async def close(self) -> None:
-        await self._runs.close()
-        self._pool.close()
 
     async def _simulate(self, executables: tuple[Executable, ...], shots: int) -> Outcome:
         from qpuflow.drivers.shots import dataset_of_bits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from time import perf_counter
 from typing import Any
@@ -13,12 +13,12 @@ from qpuflow.domain.errors import InputError
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.executable import Executable
 from qpuflow.domain.limits import check_limits
-from qpuflow.drivers.base import Outcome, RemoteStatus, Ticket, Usage
+from qpuflow.drivers.base import Outcome, Ticket, Usage
 from qpuflow.drivers.forked import ForkedPool
 from qpuflow.drivers.ibm.backends import BackendFacts
 from qpuflow.drivers.ibm.pubs import PRELOAD, Sampled, bits_of, pub
 from qpuflow.drivers.ibm.settings import LOCAL, IbmSettings
-from qpuflow.drivers.own_runs import OwnRuns
+from qpuflow.drivers.own_runs import OwnRuns, RunsHere
 
 MODULES = (*PRELOAD, "qiskit_aer", "qiskit_ibm_runtime.fake_provider")
 
@@ -26,7 +26,7 @@ EXECUTION_SECONDS = 2e-4
 """Of one shot of some qubits with noise, on one core; the model itself takes seconds once."""
 
 
-class LocalIbmDriver:
+class LocalIbmDriver(RunsHere):
     """One modelled backend, used from one event loop."""
 
     def __init__(self, name: str, settings: IbmSettings) -> None:
@@ -48,28 +48,12 @@ class LocalIbmDriver:
         check_limits(await self.describe(), programs=len(executables), shots=shots)
         return self._runs.start(token, lambda: self._simulate(tuple(executables), shots))
 
-    async def find(self, token: str) -> Ticket | None:
-        return self._runs.find(token)
-
-    def watch(self, ticket: Ticket) -> AsyncIterator[RemoteStatus]:
-        return self._runs.watch(ticket)
-
-    async def fetch(self, ticket: Ticket) -> Outcome:
-        return self._runs.outcome(ticket)
-
-    async def cancel(self, ticket: Ticket) -> None:
-        await self._runs.cancel(ticket)
-
     async def estimate(self, executables: Sequence[Executable], shots: int) -> Estimate:
         executions = shots * sum(len(executable.points) for executable in executables)
         return Estimate(seconds=0.1 + executions * EXECUTION_SECONDS)
 
     async def calibration(self) -> Mapping[str, Any]:
         return (await self._pool.run(facts_of, self._model)).properties
-
-    async def close(self) -> None:
-        await self._runs.close()
-        self._pool.close()
 
     async def _simulate(self, executables: tuple[Executable, ...], shots: int) -> Outcome:
         from qpuflow.drivers.shots import dataset_of_bits

@@ -5,7 +5,7 @@ By Aer, or by Quantinuum's own emulator.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,9 @@ from qpuflow.domain.device import Device
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.executable import Executable
 from qpuflow.domain.limits import check_limits
-from qpuflow.drivers.base import Outcome, RemoteStatus, Ticket, Usage
+from qpuflow.drivers.base import Outcome, Ticket, Usage
 from qpuflow.drivers.forked import ForkedPool
-from qpuflow.drivers.own_runs import OwnRuns
+from qpuflow.drivers.own_runs import OwnRuns, RunsHere
 from qpuflow.drivers.quantinuum.machines import local_device
 from qpuflow.drivers.quantinuum.programs import PRELOAD, written
 from qpuflow.drivers.quantinuum.registers import bits_of
@@ -34,7 +34,7 @@ EXECUTION_SECONDS = 1e-5
 """Of one shot of some qubits, on one core."""
 
 
-class LocalQuantinuumDriver:
+class LocalQuantinuumDriver(RunsHere):
     """One machine, used from one event loop."""
 
     def __init__(self, name: str, settings: QuantinuumSettings) -> None:
@@ -55,28 +55,12 @@ class LocalQuantinuumDriver:
         check_limits(await self.describe(), programs=len(executables), shots=shots)
         return self._runs.start(token, lambda: self._simulate(tuple(executables), shots))
 
-    async def find(self, token: str) -> Ticket | None:
-        return self._runs.find(token)
-
-    def watch(self, ticket: Ticket) -> AsyncIterator[RemoteStatus]:
-        return self._runs.watch(ticket)
-
-    async def fetch(self, ticket: Ticket) -> Outcome:
-        return self._runs.outcome(ticket)
-
-    async def cancel(self, ticket: Ticket) -> None:
-        await self._runs.cancel(ticket)
-
     async def estimate(self, executables: Sequence[Executable], shots: int) -> Estimate:
         executions = shots * sum(len(executable.points) for executable in executables)
         return Estimate(seconds=0.1 + executions * EXECUTION_SECONDS)
 
     async def calibration(self) -> Mapping[str, Any]:
         return {}
-
-    async def close(self) -> None:
-        await self._runs.close()
-        self._pool.close()
 
     async def _simulate(self, executables: tuple[Executable, ...], shots: int) -> Outcome:
         from qpuflow.drivers.shots import dataset_of_bits

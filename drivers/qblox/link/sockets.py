@@ -180,15 +180,12 @@ class _Line:
             self.is_closed = True
             self._loop.remove_reader(self._descriptor)
             self._socket.close()
-            self._fail(_Replaced())
+            if self._waiting is not None and not self._waiting.done():
+                self._waiting.set_exception(_Replaced())
 
     def _give_up(self) -> None:
         self._is_overdue = True
-        self._fail(TimeoutError())
-
-    def _fail(self, error: Exception) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(error)
+        self._answered()
 
     def _answered(self) -> None:
         if self._waiting is not None and not self._waiting.done():

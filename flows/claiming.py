@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Pending
 
+from qpuflow.domain.errors import QpuflowError
 from qpuflow.flows.outbox import create_run, prefect_client, queued
 from qpuflow.flows.resources import Resources
 from qpuflow.ledger import claims
@@ -28,6 +30,7 @@ SHOWN_AT_ONCE, SHOW_EVERY_SECONDS = 3, 1.0
 a small job does, and one state more than a run that is created when it starts."""
 REFUSED_SECONDS = 5.0
 """So long a run is left alone that Prefect did not let us start."""
+_log = logging.getLogger("prefect.qpuflow.engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +59,20 @@ class Claims:
         if left is None and not chosen:
             return Taken()
         taken = Taken()
-        async with prefect_client() as client:
-            for one in chosen:
-                if (run_id := _of_people(one.carriage)) is not None:
-                    taken.others.append(run_id)
-                elif (run := await self._claim(client, one.carriage)) is not None:
-                    taken.own.append(run)
-            if left is not None:
-                await self._show(client, chain([left], waiting))
+        try:
+            async with prefect_client() as client:
+                for one in chosen:
+                    if (run_id := _of_people(one.carriage)) is not None:
+                        taken.others.append(run_id)
+                    elif (run := await self._claim(client, one.carriage)) is not None:
+                        taken.own.append(run)
+                if left is not None:
+                    await self._show(client, chain([left], waiting))
+        except QpuflowError as error:
+            if not (taken.own or taken.others):
+                raise
+            # What is claimed is nobody else's any more.
+            _log.warning("Not all that could start was started: %s", error)
         return taken
 
     async def _waiting(self, held: Held) -> Iterator[Candidate]:
@@ -77,6 +86,9 @@ class Claims:
     def refuse(self, run_or_carrier: UUID) -> None:
         """A run that could not be started, or created, is left alone for a while."""
         self._refused[run_or_carrier] = time.monotonic() + REFUSED_SECONDS
+
+    def is_refused(self, run_or_carrier: UUID) -> bool:
+        return run_or_carrier in self._refused
 
     async def _claim(self, client: PrefectClient, carriage: Carriage) -> FlowRun | None:
         """None when the run is another's, cancelled or deleted."""

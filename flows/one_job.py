@@ -45,13 +45,15 @@ async def run_job(request: JobRequest) -> JobReport:
         await _name(run_id, qpu, principal.user, accepted)
         await _retry_if_failed(ledger, principal, accepted, run_id)
         if request.not_before is not None:
-            await _wait_until_due(ledger, principal, accepted.job_id)
+            with shared.leaving_the_seat(run_id):
+                await _wait_until_due(ledger, principal, accepted.job_id)
         try:
             # A run with one job has nobody to linger for, and another run would be a riddle.
             batch_id = accepted.batch_id
             await carry_batch(shared, batch_id, run_id, linger_seconds=0.0, comes_back=True)
         except CarrierLost:
-            await _wait_for_other(ledger, principal, accepted.job_id)
+            with shared.leaving_the_seat(run_id):
+                await _wait_for_other(ledger, principal, accepted.job_id)
         report = await reports.read(ledger, principal, accepted.job_id)
     if report.state is JobState.QUEUED:
         # For Prefect, which does not hand it to anybody: only a worker's runs share seats.

@@ -56,6 +56,8 @@ class Resources:
         """Set when this process is about to end: finish what is begun, begin nothing."""
         self.ending: set[UUID] = set()
         """Flow runs that somebody cancelled: they begin nothing more."""
+        self.idle: set[UUID] = set()
+        """Flow runs that wait for another run, or for a time: their seats are free."""
         self._carrying: dict[UUID, Suspension] = {}
         self.crowded = False
         """Runs wait for a seat: who has nothing to do gives it up."""
@@ -77,6 +79,15 @@ class Resources:
             self.leaves_by_itself(flow_run_id)
             if suspension.state is not None:
                 task.uncancel()
+
+    @contextmanager
+    def leaving_the_seat(self, flow_run_id: UUID) -> Generator[None]:
+        """Who waits in the block keeps nobody from starting: least of all whom it waits for."""
+        self.idle.add(flow_run_id)
+        try:
+            yield
+        finally:
+            self.idle.discard(flow_run_id)
 
     def leaves_by_itself(self, flow_run_id: UUID) -> None:
         """It is not to be ended by `suspend` any more."""

@@ -26,7 +26,16 @@ from prefect.filesystems import LocalFileSystem
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.logging.handlers import APILogWorker
 
-from qpuflow.deployments.worker.messages import Answer, News, Offer, Order, Verb, line
+from qpuflow.deployments.worker.messages import (
+    LONGEST_LINE,
+    MOST_LETTERS,
+    Answer,
+    News,
+    Offer,
+    Order,
+    Verb,
+    line,
+)
 from qpuflow.deployments.worker.modules import NUMERICAL
 from qpuflow.deployments.worker.seated_run import run_seated
 from qpuflow.domain.errors import QpuflowError, Unavailable
@@ -55,8 +64,6 @@ SHOW_WAITING_SECONDS = 0.5
 """A run that starts as soon as this was never seen to wait."""
 SENT_SECONDS = 10.0
 """After which a run that the worker was told to start, and has not, loses its seat."""
-LONGEST_LINE = 2**26
-"""Bytes. An offer names every run that a paused queue holds back."""
 ENTRYPOINT_SECONDS = 30.0
 """How long a deployment is believed to have the same entrypoint."""
 
@@ -131,6 +138,8 @@ class Engine:
                 self._look.set()
             case Verb.GONE if run_id is not None:
                 self._forget(run_id)
+            case Verb.CALL_OFF if run_id is not None:
+                self._call_off(run_id)
             case Verb.CANCEL if run_id is not None and run_id in self._runs:
                 self.start(self._cancel(run_id))
             case Verb.SUSPEND if run_id is not None:
@@ -162,10 +171,12 @@ class Engine:
         now = time.monotonic()
         self._sent = {run: at for run, at in self._sent.items() if now - at < SENT_SECONDS}
         seated = self._runs.keys() | self._sent.keys()
-        taken = await self._claims.take(self._offer.seats - len(seated), seated, self._offer.held)
+        free = self._offer.seats - len(seated - self._shared.idle)
+        taken = await self._claims.take(free, seated, self._offer.held)
         for run in taken.own:
-            self._writer.write(line(Answer(news=News.BEGUN, flow_run_id=run.id)))
-            self._begin(run.id, self._own(run))
+            if not self._claims.is_refused(run.id):
+                self._writer.write(line(Answer(news=News.BEGUN, flow_run_id=run.id)))
+                self._begin(run.id, self._own(run))
         for run_id in taken.others:
             self._sent[run_id] = now
             self._writer.write(line(Answer(news=News.NEXT, flow_run_id=run_id)))
@@ -177,6 +188,13 @@ class Engine:
             self._claims.refuse(run_id)
             self.start(self._take_back())
             self._look.set()
+
+    def _call_off(self, run_id: UUID) -> None:
+        """Somebody cancelled it while it waited: it is not begun or, if it was just now, ended."""
+        self._claims.refuse(run_id)
+        self._sent.pop(run_id, None)
+        if run_id in self._runs:
+            self.start(self._cancel(run_id))
 
     async def _admit(self, run_id: UUID, run_as: str | None) -> None:
         """Make a job of what somebody started in Prefect; the worker asks again if this fails."""
@@ -221,6 +239,11 @@ class Engine:
     async def _ordered(self, run_id: UUID, order: Order) -> None:
         async with get_client() as client:
             flow_run = await client.read_flow_run(run_id)
+        if flow_run.state is not None and (
+            flow_run.state.is_final() or flow_run.state.is_cancelling()
+        ):
+            # Since it was claimed. Prefect itself would let a cancelled run begin.
+            raise Abort(f"It is {flow_run.state.name} already")
         with acting_as(order.run_as, order.rules):
             await self._execute(flow_run)
 
@@ -260,7 +283,7 @@ class Engine:
             broke = None
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  the run's own
             _log.exception("Flow run %s", run_id)
-            broke = f"{type(error).__name__}: {error}"
+            broke = f"{type(error).__name__}: {error}"[:MOST_LETTERS]
         finally:
             self._runs.pop(run_id, None)
             self._shared.ending.discard(run_id)
@@ -307,8 +330,9 @@ class Engine:
                     current = list(await jobs.asked_to_cancel(session, current))
         except Unavailable as error:
             _log.warning("Jobs of run %s not cancelled: %s", run_id, error)
-        if (run := self._runs.get(run_id)) is not None:
-            run.cancel()
+        finally:
+            if (run := self._runs.get(run_id)) is not None:
+                run.cancel()
 
     async def _suspend(self, run_id: UUID) -> None:
         """Unless it was resumed before we heard of it."""

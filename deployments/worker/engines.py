@@ -69,6 +69,11 @@ class Engines:
         """The run that was to be next is not there to be started."""
         self._current.gone(flow_run_id)
 
+    def call_off(self, flow_run_id: UUID) -> None:
+        """It was cancelled while it waited, and must not begin."""
+        for link in self._links:
+            link.call_off(flow_run_id)
+
     def cancel(self, flow_run_id: UUID) -> bool:
         """False: the run is not here."""
         return any(link.cancel(flow_run_id) for link in self._links)

@@ -10,7 +10,15 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from uuid import UUID
 
-from qpuflow.deployments.worker.messages import Answer, News, Offer, Order, Verb, line
+from qpuflow.deployments.worker.messages import (
+    LONGEST_LINE,
+    Answer,
+    News,
+    Offer,
+    Order,
+    Verb,
+    line,
+)
 from qpuflow.domain.errors import Unavailable
 from qpuflow.drivers.forked import ForkedPool
 
@@ -98,8 +106,17 @@ class EngineLink:
 
     def gone(self, flow_run_id: UUID) -> None:
         """The run that was to be next is not there to be started."""
-        if not self.has(flow_run_id) and self._process is not None and not self._process.done():
-            self._send(Order(verb=Verb.GONE, flow_run_id=flow_run_id))
+        if not self.has(flow_run_id):
+            self._tell(Verb.GONE, flow_run_id)
+
+    def call_off(self, flow_run_id: UUID) -> None:
+        """It was cancelled while it waited, and must not begin."""
+        self._tell(Verb.CALL_OFF, flow_run_id)
+
+    def _tell(self, verb: Verb, flow_run_id: UUID) -> None:
+        """An engine that is not there does not do it either."""
+        if self._process is not None and not self._process.done():
+            self._send(Order(verb=verb, flow_run_id=flow_run_id))
 
     def cancel(self, flow_run_id: UUID) -> bool:
         """False: the run is not here."""
@@ -143,7 +160,7 @@ class EngineLink:
             connected.set_result((reader, writer))
 
         path = str(folder / "engine")
-        server = await asyncio.start_unix_server(accept, path)
+        server = await asyncio.start_unix_server(accept, path, limit=LONGEST_LINE)
         try:
             process = asyncio.create_task(self._forks.run(_serve, path, self._work_pool))
             await asyncio.wait([process, connected], return_when=asyncio.FIRST_COMPLETED)

@@ -10,6 +10,11 @@ from pydantic import BaseModel, ConfigDict
 from qpuflow.domain.steps import QpuRules
 from qpuflow.ledger.claims import NOTHING, Held
 
+LONGEST_LINE = 2**26
+"""Bytes. An offer names every run that a paused queue holds back."""
+MOST_LETTERS = 2_000
+"""Of what is said about a run that broke: some exceptions repeat all their arguments."""
+
 
 class Verb(StrEnum):
     RUN = "run"
@@ -25,6 +30,8 @@ class Verb(StrEnum):
     """Flow runs that the engine may have at once; it starts the ledger's own by itself."""
     GONE = "gone"
     """The run that was next cannot be started: cancelled, deleted, or another worker's."""
+    CALL_OFF = "call_off"
+    """The run was cancelled before it began, as far as the worker knows."""
     RETIRE = "retire"
     """Begin nothing more; exit when what is begun has ended."""
 

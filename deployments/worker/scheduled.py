@@ -162,7 +162,10 @@ class ScheduledRuns:
             return None
         known = self._deployments.get(run.deployment_id)
         if known is None or time.monotonic() - known[0] > BELIEVED_SECONDS:
-            found = await self._client.read_deployment(run.deployment_id)
+            try:
+                found = await self._client.read_deployment(run.deployment_id)
+            except ObjectNotFound:
+                return None  # deleted, and somebody retries one of its runs
             known = self._deployments[run.deployment_id] = time.monotonic(), found
         return known[1]
 

@@ -29,7 +29,7 @@ from prefect.workers.base import (
     BaseWorker,
     BaseWorkerResult,
 )
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from qpuflow.deployments.stack.plan import WORKER_TYPE
 from qpuflow.deployments.worker.engines import Engines
@@ -114,6 +114,7 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
         self._cancelled: set[UUID] = set()
         self._next: set[UUID] = set()
         self._admitting: dict[UUID, float] = {}
+        self._form, self._complaint = QpuVariables(), ""
         # Made here: a pool that was made before this process was forked has no server in it, and
         # would start an interpreter of its own instead of using what is imported already.
         forks = ForkedPool(PRELOAD, size=64)
@@ -137,10 +138,20 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
         await super().teardown(*exc_info)
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """Claims nothing that could not begin at once: another worker may be quicker."""
-        await self._engines.start()
-        self._engines.offer(await self._offer())
-        return await super().get_and_submit_flow_runs()
+        """Claims nothing that could not begin at once: another worker may be quicker.
+
+        Prefect's loop waits longer and longer for a server that does not answer; of anything else
+        the worker would end, and with it what others run here.
+        """
+        try:
+            await self._engines.start()
+            self._engines.offer(await self._offer())
+            return await super().get_and_submit_flow_runs()
+        except (httpx.TransportError, httpx.HTTPStatusError):
+            raise
+        except Exception:
+            self._logger.exception("Could not look for runs")
+            return []
 
     async def run(
         self,
@@ -229,7 +240,10 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
             await _when_it_answers(lambda: self._say_how_it_ended(flow_run_id, broke))
         except SILENCE as error:
             self._logger.warning("How run %s ended is left to the reaper: %r", flow_run_id, error)
-        self._cancelled.discard(flow_run_id)
+        except ObjectNotFound:
+            self._logger.info("Flow run %s was deleted while it ran", flow_run_id)
+        finally:
+            self._cancelled.discard(flow_run_id)
         await self._take_back()
 
     async def _say_how_it_ended(self, flow_run_id: UUID, broke: str | None) -> None:
@@ -240,20 +254,27 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
             await self._report(flow_run_id, broke)
 
     def _variables(self) -> QpuVariables:
-        """What the pool's form says."""
+        """What the pool's form says, or said before somebody broke it."""
         template = self._work_pool.base_job_template if self._work_pool else {}
         known = template.get("variables", {}).get("properties", {})
         values = {name: one["default"] for name, one in known.items() if "default" in one}
-        return QpuVariables.model_validate(values)
+        try:
+            self._form = QpuVariables.model_validate(values)
+        except ValidationError as error:
+            self._complain(f"The form of work pool {self._work_pool_name} is wrong: {error}")
+        return self._form
+
+    def _complain(self, words: str) -> None:
+        """Once: it is looked at often."""
+        if words != self._complaint:
+            self._complaint = words
+            self._logger.error("%s. What it said before stands.", words)
 
     async def _report(self, flow_run_id: UUID, broke: str) -> None:
         """Show it as crashed, with the reason, unless Prefect knows better already."""
-        try:
-            state = (await self.client.read_flow_run(flow_run_id)).state
-            if state is not None and not state.is_final() and not state.is_paused():
-                await self.client.set_flow_run_state(flow_run_id, Crashed(message=broke))
-        except ObjectNotFound:
-            self._logger.info("Flow run %s was deleted while it ran", flow_run_id)
+        state = (await self.client.read_flow_run(flow_run_id)).state
+        if state is not None and not state.is_final() and not state.is_paused():
+            await self.client.set_flow_run_state(flow_run_id, Crashed(message=broke))
 
     async def _take_back(self) -> None:
         """At once, unless this worker ends too: then the next one that starts does it."""
@@ -341,6 +362,8 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
             last = run.infrastructure_pid
             is_anothers = last is not None and last != this_process() and not is_gone(last)
             if run.state is not None and run.state.is_cancelling() and not is_anothers:
+                # It may be about to begin, and Prefect would let it, cancelled as it is.
+                self._engines.call_off(run_id)
                 state = Cancelled(message="Cancelled while it waited")
                 await self.client.set_flow_run_state(run_id, state, force=True)
                 await self._take_back()

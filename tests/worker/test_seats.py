@@ -65,6 +65,31 @@ async def test_runs_that_cannot_start_soon_leave_their_seats_to_others(stack: In
     assert (await stack.run("result", job, "--wait")).code == 0
 
 
+async def test_runs_that_wait_for_another_run_s_job_do_not_keep_it_out(
+    stack: Installation,
+) -> None:
+    assert (await stack.run("--operator", "pause", QPU, "Cabling")).code == 0
+    one = {"programs": [{"source": BELL}], "shots": 50, "user": "repeater", "key": "once"}
+    first = await stack.start(f"run-circuits/{QPU}", {"request": one})
+
+    async def queued() -> bool:
+        return (await stack.flow_run(first))["state"]["name"] == "Queued"
+
+    await eventually(queued, "it does not wait")
+    others = [await stack.start(f"run-circuits/{QPU}", {"request": one}) for _ in range(SEATS + 2)]
+
+    async def all_wait_for_it() -> bool:
+        states = [(await stack.flow_run(run))["state_type"] for run in others]
+        return states.count("RUNNING") >= SEATS
+
+    await eventually(all_wait_for_it, "they do not start")
+    assert (await stack.run("--operator", "resume", QPU)).code == 0
+    for run in (first, *others):
+        assert (await stack.ended(run))["state_type"] == "COMPLETED"
+    query = 'SELECT count(*) FROM jobs WHERE "user" = $1'
+    assert await stack.value(query, "repeater") == 1
+
+
 async def test_a_user_s_turn_comes_however_many_runs_another_has_started_in_prefect(
     stack: Installation,
 ) -> None:

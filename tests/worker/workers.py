@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -39,11 +39,12 @@ class Site:
 
     async def create(self, **variables: object) -> None:
         shutil.copy(FLOWS, self.folder)
-        template = QpuWorker.get_default_base_job_template()
-        for name, value in variables.items():
-            template["variables"]["properties"][name]["default"] = value
-        body = {"name": self.pool, "type": QpuWorker.type, "base_job_template": template}
-        await self.stack.prefect("POST", "/work_pools/", body)
+        form = {"name": self.pool, "type": QpuWorker.type, **_form(variables)}
+        await self.stack.prefect("POST", "/work_pools/", form)
+
+    async def change(self, **variables: object) -> None:
+        """What the pool's form says, of all that it can."""
+        await self.stack.prefect("PATCH", f"/work_pools/{self.pool}", _form(variables))
 
     async def deploy(self, flow: str) -> str:
         """The id of a deployment of the flow in this pool."""
@@ -85,6 +86,13 @@ class Site:
             yield Worker(own.process, own.log)
         finally:
             await own.stop()
+
+
+def _form(variables: Mapping[str, object]) -> dict[str, Any]:
+    template = QpuWorker.get_default_base_job_template()
+    for name, value in variables.items():
+        template["variables"]["properties"][name]["default"] = value
+    return {"base_job_template": template}
 
 
 @dataclass(frozen=True)

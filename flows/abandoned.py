@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
@@ -17,7 +18,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.states import Crashed, Scheduled
+from prefect.states import Crashed, Failed, Scheduled
 
 from qpuflow.flows.holders import is_gone
 from qpuflow.flows.outbox import is_ledgers
@@ -41,21 +42,29 @@ async def claimed(client: PrefectClient) -> list[FlowRun]:
 
 
 async def offer_again(
-    client: PrefectClient, runs: list[FlowRun], carriers: Sequence[Carriage], silence: timedelta
+    client: PrefectClient,
+    runs: list[FlowRun],
+    carriers: Sequence[Carriage],
+    silence: timedelta,
+    failed: Mapping[UUID, str],
 ) -> None:
     """Schedule those anew whose worker died before they were at work, or after all was done.
 
     `carriers` are those that live, to be read after `runs`. A run of the ledger's that is none of
     them any more is over. To start one twice does no harm: the ledger knows what is already true.
+    But one whose job has `failed` would try it again, which only a person may ask for.
     """
     known = {one.flow_run_id: one for one in carriers}
     for run in runs:
         carriage = known.get(run.id)
         if (carriage is None or carriage.holder is None) and _is_abandoned(run, silence):
-            await client.set_flow_run_state(run.id, _after(run, carriage), force=True)
+            state = _after(run, carriage, failed.get(run.id))
+            await client.set_flow_run_state(run.id, state, force=True)
 
 
-def _after(run: FlowRun, carriage: Carriage | None) -> State[Any]:
+def _after(run: FlowRun, carriage: Carriage | None, failed: str | None) -> State[Any]:
+    if carriage is None and failed is not None:
+        return Failed(message=f"Its job failed, and then its process died: {failed}")
     if carriage is None and is_ledgers(run):
         return Crashed(message="Taken back: its process died")
     return Scheduled(message="Offered again: the worker that had claimed it died")

@@ -20,7 +20,7 @@ from qpuflow.flows.holders import is_gone
 from qpuflow.flows.missed import end_missed
 from qpuflow.flows.outbox import create_runs
 from qpuflow.flows.resources import resources
-from qpuflow.ledger import batches, carriers, events, jobs
+from qpuflow.ledger import batches, carriers, events, forsaken, jobs
 from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.schema import BatchKind
@@ -50,7 +50,8 @@ async def take_back(ledger: Ledger, settings: Settings) -> int:
         taken = await abandoned.claimed(client)
     async with ledger.begin() as session:
         live = await carriers.live(session)
-        silent = await carriers.silent(session, settings.lost_after_seconds)
+        silent = await forsaken.silent(session, settings.lost_after_seconds)
+        failed = await forsaken.failed_in(session, [run.id for run in taken])
     async with get_client() as client:
         runs = await _runs(client, [one.flow_run_id for one in live if one.flow_run_id])
         replaced = 0
@@ -61,9 +62,9 @@ async def take_back(ledger: Ledger, settings: Settings) -> int:
                 await _agree(client, carriage, runs, reason, given_up)
                 replaced += 1
         silence = timedelta(seconds=settings.lost_after_seconds)
-        await abandoned.offer_again(client, taken, live, silence)
+        await abandoned.offer_again(client, taken, live, silence, failed)
     async with ledger.begin() as session:
-        for batch_id in await carriers.orphaned(session):
+        for batch_id in await forsaken.orphaned(session, settings.max_attempts):
             await carriers.replace(session, batch_id)
     return replaced
 
@@ -82,6 +83,8 @@ def _why_lost(carriage: Carriage, runs: dict[UUID, FlowRun], silent: set[UUID]) 
         return "its flow run was deleted"
     if run.state is not None and run.state.is_final():
         return f"its flow run ended {run.state.name}: {run.state.message or 'no message'}"
+    if carriage.holder is None and run.state_type is StateType.CANCELLING:
+        return "its run was cancelled while it waited"
     if carriage.holder is not None and is_gone(carriage.holder):
         return "its process died"
     if carriage.id in silent:

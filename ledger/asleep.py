@@ -16,8 +16,9 @@ from qpuflow.ledger.carriers import release_leases
 from qpuflow.ledger.schema import Batch, Carrier, CarrierState, Intent, JobRow, TicketRow
 from qpuflow.ledger.signals import Channel, tell
 
-PASSED = timedelta(seconds=1)
-"""A run looks for cancellations more often than this."""
+PASSED = timedelta(minutes=1)
+"""What was asked for longer than this before a run fell asleep it has passed on. It stops looking
+some seconds before that, and the QPU may not have answered: to cancel twice does no harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,6 @@ async def wake(session: AsyncSession, sleeper: Sleeper, qpu: str) -> None:
 
 
 async def sleepers(session: AsyncSession, qpu: str) -> list[Sleeper]:
-    # What was asked for earlier than this, the run has passed on before it slept.
     slept = Carrier.asleep_at - PASSED
     stirred = exists().where(
         JobRow.batch_id == Carrier.batch_id,

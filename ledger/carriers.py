@@ -18,10 +18,6 @@ from qpuflow.ledger.live import CarrierLost, lost
 from qpuflow.ledger.schema import Batch, BatchKind, Carrier, CarrierState, JobRow, Lease
 from qpuflow.ledger.signals import Channel
 
-ASK_AGAIN_SECONDS = 15.0
-"""After which a QPU is asked again what became of an ambiguous job, doubled with each carrier."""
-ASK_AGAIN_AT_LEAST_EVERY_SECONDS = 3600.0
-
 
 @dataclass(frozen=True, slots=True)
 class Carriage:
@@ -81,39 +77,12 @@ async def find(session: AsyncSession, carrier_id: UUID) -> Carriage:
     return _value(*rows.tuples().one())
 
 
-_ORPHANED = text(
+_AT_QPU = text(
     """
-    SELECT j.batch_id FROM jobs j JOIN carriers c ON c.batch_id = j.batch_id
-    WHERE j.finished_at IS NULL AND j.state <> 'unapproved'
-    GROUP BY j.batch_id
-    HAVING bool_and(c.state NOT IN ('live', 'pending'))
-        AND (bool_or(j.state <> 'ambiguous') OR max(j.cancel_requested_at) > max(c.created_at)
-            OR max(c.created_at) < now() - make_interval(
-            secs => least(:longest, :first * 2 ^ least(max(c.number), 20))))
+    SELECT id FROM jobs j JOIN qpus q ON q.name = j.qpu
+    WHERE id = ANY(:jobs) AND state = 'waiting' AND CAST(q.device ->> 'outside_effects' AS boolean)
     """
 )
-
-
-async def orphaned(session: AsyncSession) -> list[UUID]:
-    """Batches with unfinished jobs and no carrier: their last one ended without finishing.
-
-    Those with ambiguous jobs only have their QPU asked ever more seldom, and those about whose
-    cost an operator is asked have nothing to be carried for.
-    """
-    seconds = {"first": ASK_AGAIN_SECONDS, "longest": ASK_AGAIN_AT_LEAST_EVERY_SECONDS}
-    return list(await session.scalars(_ORPHANED, seconds))
-
-
-async def silent(session: AsyncSession, seconds: float) -> set[UUID]:
-    """Live carriers that have begun and not been heard of for so long."""
-    limit = func.now() - text("make_interval(secs => :seconds)").bindparams(seconds=seconds)
-    return set(
-        await session.scalars(
-            select(Carrier.id).where(
-                Carrier.state == CarrierState.LIVE.value, Carrier.heartbeat_at < limit
-            )
-        )
-    )
 
 
 async def begin(
@@ -248,8 +217,9 @@ async def lose(
 
     A job that the QPU may have accepted keeps its state: the next carrier asks, and does not
     submit again. A job that has lost `max_lost` carriers fails with the reason, unless it may
-    have run: then it is ambiguous. A batch that is left without a carrier is closed: a later
-    job would wait in it for nobody.
+    have run: then it is ambiguous; or a QPU outside of us has it: then it is asked for ever more
+    seldom. A batch that is left without a carrier is closed: a later job would wait in it for
+    nobody.
 
     `max_lost` None: the jobs have no part in it, and it counts for none. Returns the jobs that
     were given up.
@@ -258,6 +228,8 @@ async def lose(
     if not await _give_up(session, carrier.id, reason):
         return set()
     hopeless = await _count_loss(session, carrier.batch_id, max_lost)
+    at_qpu = await _at_qpu(session, hopeless)
+    hopeless -= at_qpu
     why = f"Given up after {max_lost} carriers; the last one: {reason}"
     await events.move(
         session, principal, hopeless, JobState.AMBIGUOUS, reason=why, sources=[JobState.RUNNING]
@@ -276,8 +248,14 @@ async def lose(
         reason=f"Taken back: {reason}",
         sources=[JobState.PREPARING],
     )
-    await replace(session, carrier.batch_id)
+    if set(unfinished) != at_qpu:
+        await replace(session, carrier.batch_id)
     return hopeless
+
+
+async def _at_qpu(session: AsyncSession, job_ids: Collection[UUID]) -> set[UUID]:
+    """Those whose result is, or will be, where no carrier of ours can lose it."""
+    return set(await session.scalars(_AT_QPU, {"jobs": list(job_ids)})) if job_ids else set()
 
 
 async def _count_loss(session: AsyncSession, batch_id: UUID, max_lost: int | None) -> set[UUID]:

@@ -94,7 +94,8 @@ async def states(
 
 
 async def request_cancel(session: AsyncSession, principal: Principal, job_id: UUID) -> JobState:
-    """Cancel at once a job that nobody is at work on; ask the carrier of any other to.
+    """Cancel at once a job that nobody is at work on; ask the carrier of any other to, anew each
+    time.
 
     Returns the state after.
     """
@@ -104,7 +105,7 @@ async def request_cancel(session: AsyncSession, principal: Principal, job_id: UU
     await session.execute(
         update(JobRow)
         .where(JobRow.id == job_id, JobRow.finished_at.is_(None))
-        .values(cancel_requested_at=func.coalesce(JobRow.cancel_requested_at, func.now()))
+        .values(cancel_requested_at=func.now())
     )
     await events.move(
         session,
@@ -126,7 +127,7 @@ async def request_cancel_all(
     await session.execute(
         update(JobRow)
         .where(JobRow.id.in_(job_ids), JobRow.finished_at.is_(None))
-        .values(cancel_requested_at=func.coalesce(JobRow.cancel_requested_at, func.now()))
+        .values(cancel_requested_at=func.now())
     )
 
 

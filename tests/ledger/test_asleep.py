@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from qpuflow.domain.policy import PolicyRules
-from qpuflow.ledger import asleep, carriers, claims, jobs, leases
+from qpuflow.ledger import asleep, carriers, claims, forsaken, jobs, leases
 from qpuflow.ledger.asleep import Sleeper
 from qpuflow.ledger.database import Ledger
 from tests.ledger.entities import ALICE, QPU, hand_over, submit, take
@@ -35,7 +35,7 @@ async def test_a_sleeper_is_missed_by_nobody_and_started_by_nobody_until_it_is_w
         await asleep.fall_asleep(session, carrier_id)
     async with ledger.begin() as session:
         assert await leases.held(session, QPU) == []
-        assert await carriers.silent(session, 0) == set()
+        assert await forsaken.silent(session, 0) == set()
         assert list(await claims.next_carriers(session, QPU, PolicyRules())) == []
     sleeper = await sleeper_of(ledger)
     assert sleeper == Sleeper(
@@ -71,5 +71,13 @@ async def test_it_is_wanted_for_a_cancellation_and_for_a_job_that_is_to_be_begun
         await jobs.request_cancel(session, ALICE, accepted.job_id)
     assert (await sleeper_of(ledger)).is_wanted
     async with ledger.begin() as session:
-        await session.execute(text("UPDATE carriers SET asleep_at = now() + interval '5 s'"))
+        await session.execute(text("UPDATE carriers SET asleep_at = now() + interval '30 s'"))
+    assert (await sleeper_of(ledger)).is_wanted, "maybe it did not look again before it slept"
+    async with ledger.begin() as session:
+        await session.execute(text("UPDATE carriers SET asleep_at = now() + interval '2 min'"))
     assert not (await sleeper_of(ledger)).is_wanted, "it has passed that on before it slept"
+    async with ledger.begin() as session:
+        await session.execute(text("UPDATE carriers SET asleep_at = now()"))
+        await session.execute(text("UPDATE jobs SET cancel_requested_at = now() - interval '1 h'"))
+        await jobs.request_cancel(session, ALICE, accepted.job_id)
+    assert (await sleeper_of(ledger)).is_wanted, "who asks again is heard again"

@@ -17,7 +17,16 @@ from qpuflow.deployments.stack import postgres
 from qpuflow.domain.errors import Conflict, InputError, OperatorNeeded
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.quota import QuotaExceeded, Scope
-from qpuflow.ledger import batches, carriers, intents, leases, postgres_tools, quotas, reports
+from qpuflow.ledger import (
+    batches,
+    carriers,
+    forsaken,
+    intents,
+    leases,
+    postgres_tools,
+    quotas,
+    reports,
+)
 from qpuflow.ledger.backup import Manifest, backup, restore
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.schema import IntentState
@@ -95,7 +104,7 @@ def file(tmp_path: Path) -> Path:
 async def reap(ledger: Ledger) -> None:
     """As the reaper does with carriers that fell silent."""
     async with ledger.begin() as session:
-        silent = await carriers.silent(session, 30)
+        silent = await forsaken.silent(session, 30)
         for carriage in await carriers.live(session):
             if carriage.id in silent:
                 await carriers.lose(session, CARRIER, carriage, "it fell silent", 5)

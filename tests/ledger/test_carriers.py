@@ -9,12 +9,24 @@ import pytest
 
 from qpuflow.domain.job import JobState
 from qpuflow.domain.policy import PolicyRules
-from qpuflow.ledger import arbiter, batches, carriers, claims, events, leases, live, results
+from qpuflow.ledger import (
+    arbiter,
+    batches,
+    carriers,
+    claims,
+    events,
+    forsaken,
+    jobs,
+    leases,
+    live,
+    results,
+)
 from qpuflow.ledger.arbiter import Question
 from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.live import CarrierLost
 from tests.ledger.entities import (
+    ALICE,
     CARRIER,
     QPU,
     begin,
@@ -107,10 +119,10 @@ async def test_a_silent_carrier_is_noticed_and_one_that_beats_is_not(ledger: Led
     carrier_id = await begin(ledger, accepted.batch_id)
     await rows(ledger, "UPDATE carriers SET heartbeat_at = now() - interval '1 min' RETURNING 1")
     async with ledger.begin() as session:
-        assert await carriers.silent(session, 30) == {carrier_id}
+        assert await forsaken.silent(session, 30) == {carrier_id}
         await carriers.beat(session, carrier_id)
     async with ledger.begin() as session:
-        assert await carriers.silent(session, 30) == set()
+        assert await forsaken.silent(session, 30) == set()
 
 
 async def test_a_run_that_has_not_begun_is_not_silent(ledger: Ledger) -> None:
@@ -119,7 +131,7 @@ async def test_a_run_that_has_not_begun_is_not_silent(ledger: Ledger) -> None:
     async with ledger.begin() as session:
         await carriers.created(session, carriage.id, uuid4())
     async with ledger.begin() as session:
-        assert await carriers.silent(session, 0) == set()
+        assert await forsaken.silent(session, 0) == set()
 
 
 async def test_a_replaced_carrier_stores_no_result(ledger: Ledger) -> None:
@@ -209,6 +221,44 @@ async def test_after_too_many_carriers_the_jobs_fail_with_the_reason(ledger: Led
     assert job.reason == "Given up after 3 carriers; the last one: it was killed"
 
 
+async def test_a_job_that_a_qpu_out_there_has_is_not_given_up_and_asked_for_ever_more_seldom(
+    ledger: Ledger,
+) -> None:
+    accepted = await submit(ledger)
+    carrier_id = await begin(ledger, accepted.batch_id)
+    await hand_over(ledger, await take(ledger, accepted.batch_id))
+    for _ in range(2):
+        await lose(ledger, carrier_id, limit=3)
+        carrier_id = await begin(ledger, accepted.batch_id)
+    await lose(ledger, carrier_id, limit=3)
+    assert (await job_of(ledger, accepted.job_id)).state is JobState.WAITING
+    assert not await is_orphan(ledger)
+    await rows(ledger, "UPDATE carriers SET created_at = now() - interval '130 s' RETURNING 1")
+    assert await is_orphan(ledger)
+    await rows(ledger, "UPDATE carriers SET created_at = now() RETURNING 1")
+    async with ledger.begin() as session:
+        await jobs.request_cancel(session, ALICE, accepted.job_id)
+    assert await is_orphan(ledger), "its QPU is not told that it was cancelled"
+
+
+async def is_orphan(ledger: Ledger) -> bool:
+    async with ledger.begin() as session:
+        return bool(await forsaken.orphaned(session, 3))
+
+
+async def test_a_job_that_a_simulator_of_ours_has_is_given_up_with_its_carriers(
+    ledger: Ledger,
+) -> None:
+    accepted = await submit(ledger)
+    carrier_id = await begin(ledger, accepted.batch_id)
+    await hand_over(ledger, await take(ledger, accepted.batch_id))
+    await rows(
+        ledger, """UPDATE qpus SET device = device || '{"outside_effects": false}' RETURNING 1"""
+    )
+    await lose(ledger, carrier_id, limit=1)
+    assert (await job_of(ledger, accepted.job_id)).state is JobState.FAILED
+
+
 async def test_what_waits_behind_a_job_that_kills_its_carriers_does_not_fail_with_it(
     ledger: Ledger,
 ) -> None:
@@ -246,7 +296,7 @@ async def test_a_carrier_at_rest_is_missed_by_nobody_and_goes_on_as_the_same(
     async with ledger.begin() as session:
         await carriers.rest(session, CARRIER, await carriers.find(session, carrier_id))
     async with ledger.begin() as session:
-        assert await carriers.silent(session, 0) == set()
+        assert await forsaken.silent(session, 0) == set()
         assert await leases.held(session, QPU) == []
         assert list(await claims.next_carriers(session, QPU, PolicyRules())) == [], (
             "it is suspended"
@@ -275,15 +325,15 @@ async def test_a_batch_with_unfinished_jobs_and_no_carrier_is_an_orphan(ledger: 
     (job,) = await take(ledger, accepted.batch_id)
     await hand_over(ledger, [job])
     async with ledger.begin() as session:
-        assert await carriers.orphaned(session) == []
+        assert await forsaken.orphaned(session, 5) == []
         await carriers.finish(session, carrier_id)
     async with ledger.begin() as session:
-        assert await carriers.orphaned(session) == [accepted.batch_id]
+        assert await forsaken.orphaned(session, 5) == [accepted.batch_id]
     for _ in range(2):  # two reapers
         async with ledger.begin() as session:
             await carriers.replace(session, accepted.batch_id)
     async with ledger.begin() as session:
-        assert await carriers.orphaned(session) == []
+        assert await forsaken.orphaned(session, 5) == []
     assert await rows(ledger, CURRENT) == [(2, "pending", None)]
 
 
@@ -327,7 +377,7 @@ async def test_a_qpu_is_asked_about_an_ambiguous_job_ever_more_seldom(ledger: Le
             ledger, f"UPDATE carriers SET created_at = {aged}, number = {number} RETURNING 1"
         )
         async with ledger.begin() as session:
-            return await carriers.orphaned(session) == [accepted.batch_id]
+            return await forsaken.orphaned(session, 5) == [accepted.batch_id]
 
     assert not await is_orphan_after(25, number=1)
     assert await is_orphan_after(35, number=1)
@@ -345,4 +395,4 @@ async def test_a_job_about_which_an_operator_is_asked_needs_no_carrier(ledger: L
         await events.require_move(session, CARRIER, [job.id], JobState.UNAPPROVED)
         await carriers.finish(session, carrier_id)
     async with ledger.begin() as session:
-        assert await carriers.orphaned(session) == []
+        assert await forsaken.orphaned(session, 5) == []

@@ -23,6 +23,7 @@ from tests.worker.test_waiting import CARRIED, run_of
 
 QPU = "aer-unserved"
 SAVE = f"from qpuflow.blocks import AerQpu; AerQpu().save({QPU!r}, overwrite=True)"
+PROGRAM = {"source": (EXAMPLES / "bell.qasm").read_text()}
 SUBMIT = ("submit", EXAMPLES / "bell.qasm", "--qpu", QPU)
 
 
@@ -93,3 +94,24 @@ async def test_a_run_whose_worker_died_before_it_could_end_it_is_cancelled_all_t
     await unserved.reap()
     assert (await unserved.ended(run))["state_type"] == "CANCELLED"
     assert (await unserved.job(job))["state"] == "cancelled"
+
+
+async def test_a_run_whose_worker_died_when_its_job_had_failed_is_not_started_again(
+    unserved: Installation,
+) -> None:
+    run = await unserved.start(f"run-circuits/{QPU}", {"request": {"programs": [PROGRAM]}})
+    job = (await unserved.run(*SUBMIT)).stdout.strip()
+    await unserved.rows(
+        "WITH j AS (UPDATE jobs SET state = 'failed', reason = 'Too warm', finished_at = now() "
+        "WHERE id = $1 RETURNING batch_id), c AS (UPDATE carriers SET flow_run_id = $2, "
+        "state = 'done' FROM j WHERE carriers.batch_id = j.batch_id) "
+        "UPDATE batches SET kind = 'single' FROM j WHERE batches.id = j.batch_id RETURNING 1",
+        *(job, run),
+    )
+    state = {"state": {"type": "RUNNING"}, "force": True}
+    await unserved.prefect("POST", f"/flow_runs/{run}/set_state", state)
+    dead = {"infrastructure_pid": this_process() + "0"}
+    await unserved.prefect("PATCH", f"/flow_runs/{run}", dead)
+    await unserved.reap()
+    ended = await unserved.ended(run)
+    assert (ended["state_type"], "Too warm" in ended["state"]["message"]) == ("FAILED", True)

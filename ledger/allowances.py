@@ -93,14 +93,29 @@ async def enter_first(session: AsyncSession, project: str) -> None:
         await enter(session, service("qpuflow"), scope, first.amount, "A new project's")
 
 
+async def require(session: AsyncSession, scope: Scope) -> None:
+    """Raises `NotFound` unless the project has this very allowance. It never loses one."""
+    if await _find(session, scope) is None:
+        where = f"on {scope.qpu}" if scope.qpu else "on all QPUs together"
+        raise NotFound(
+            f"Project {scope.project!r} was never granted {scope.unit} {where}",
+            remedy="See `qpuflow quota` for what limits it; a first grant does.",
+        )
+
+
+async def _find(session: AsyncSession, scope: Scope) -> int | None:
+    return await session.scalar(
+        select(AllowanceRow.id).where(
+            AllowanceRow.project == scope.project,
+            AllowanceRow.qpu.is_not_distinct_from(scope.qpu),
+            AllowanceRow.unit == scope.unit,
+        )
+    )
+
+
 async def _open(session: AsyncSession, scope: Scope) -> int:
     await _lock_project(session, scope)
-    known = select(AllowanceRow.id).where(
-        AllowanceRow.project == scope.project,
-        AllowanceRow.qpu.is_not_distinct_from(scope.qpu),
-        AllowanceRow.unit == scope.unit,
-    )
-    if (found := await session.scalar(known)) is not None:
+    if (found := await _find(session, scope)) is not None:
         return found
     opened = await session.scalar(
         insert(AllowanceRow)

@@ -66,9 +66,14 @@ async def revoke(
     amount: Decimal,
     note: str | None = None,
 ) -> Allowance:
-    """Take back. Jobs that were accepted keep what is reserved for them."""
+    """Take back. Jobs that were accepted keep what is reserved for them.
+
+    Raises `NotFound` where nothing was ever granted: it would be a limit that nobody set.
+    """
     principal.require_operator("take QPU time back")
     check_amount(amount)
+    scope = replace(scope, unit=check_unit(scope.unit))
+    await allowances.require(session, scope)
     return await allowances.enter(session, principal, scope, -amount, note)
 
 

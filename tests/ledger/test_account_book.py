@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -20,6 +21,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import text
 
+from qpuflow.domain.errors import NotFound
 from qpuflow.domain.job import Job, JobState
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.quota import Allowance, QuotaExceeded, Scope, exact
@@ -98,6 +100,10 @@ class AccountBook(RuleBasedStateMachine):
 
     @rule(scope=SCOPE, amount=AMOUNT, back=st.booleans())
     def grant(self, scope: Scope, amount: Decimal, back: bool) -> None:
+        if back and scope not in self.granted:
+            with pytest.raises(NotFound, match="was never granted"):
+                self.wait(revoke(self.ledger, scope, str(amount)))
+            return
         self.wait((revoke if back else grant)(self.ledger, scope, str(amount)))
         if scope not in self.granted:
             self.granted[scope] = self.free[scope] = Decimal(0)

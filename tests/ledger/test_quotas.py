@@ -272,6 +272,14 @@ async def test_what_is_taken_back_is_in_the_book(ledger: Ledger) -> None:
     )
 
 
+async def test_nothing_is_taken_back_where_nothing_was_granted(ledger: Ledger) -> None:
+    await lab(ledger, "10")
+    for scope, words in ((LAB_ON_RACK, "on rack"), (Scope("lab", unit="usd"), "USD on all QPUs")):
+        with pytest.raises(NotFound, match=words):
+            await revoke(ledger, scope, "4")
+    assert await scalar(ledger, "SELECT count(*) FROM allowances") == 1
+
+
 async def test_a_new_project_is_given_what_operators_decided(ledger: Ledger) -> None:
     await submit(ledger, BOB)
     async with ledger.begin() as session:

@@ -125,7 +125,8 @@ _GET_READY = text(
         SELECT :qpu, "user", sum(seconds), clock_timestamp() FROM done GROUP BY "user"
         ON CONFLICT (qpu, "user") DO UPDATE SET
             seconds = usages.seconds
-                * power(0.5, extract(epoch FROM excluded.as_of - usages.as_of) / :half_life)
+                * power(0.5, least(
+                    extract(epoch FROM excluded.as_of - usages.as_of) / :half_life, 900))
                 + excluded.seconds,
             as_of = excluded.as_of
     )

@@ -9,6 +9,7 @@ from typing import Self
 import asyncpg
 from sqlalchemy import URL, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from qpuflow.domain.errors import OperatorNeeded, Silent
@@ -19,8 +20,16 @@ from qpuflow.ledger.signals import Ears
 
 HEAD = "0018"
 """The schema revision this code is written for."""
-_SHORT = {"jit": "off"}
-"""Compiling a query takes longer than any of ours."""
+_SERVED = {
+    "jit": "off",
+    "lock_timeout": "30s",
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "60",
+    "tcp_keepalives_interval": "15",
+    "tcp_keepalives_count": "4",
+}
+"""Compiling a query takes longer than any of ours. Whoever vanishes in the middle of a transaction,
+with its host or its network, holds a QPU's row for a minute or two, and not for hours."""
 
 COLLISIONS = frozenset({"40001", "40P01", "55P03"})
 """SQLSTATE of serialization failure, deadlock and lock timeout: rolled back, to be repeated."""
@@ -46,7 +55,7 @@ class Ledger:
             create_async_engine(
                 async_url(url),
                 pool_size=pool_size,
-                connect_args={"server_settings": {**_SHORT, **more}},
+                connect_args={"server_settings": {**_SERVED, **more}},
             )
             for more in ({}, {"synchronous_commit": "off"})
         )
@@ -126,7 +135,7 @@ def _said_plainly() -> Generator[None]:
     """What the block raises because PostgreSQL does not answer, as `Silent`."""
     try:
         yield
-    except OSError as error:
+    except (OSError, PoolTimeout) as error:
         raise _silent(error) from error
     except asyncpg.PostgresError as error:
         # Connecting failed: SQLAlchemy hands these on as they are.

@@ -76,11 +76,19 @@ class PayloadStore:
         self.url = url.rstrip("/")
 
     async def keep(self, content: bytes, media_type: str) -> Stored:
+        """Raises `Unavailable` when a large one cannot be written now."""
         key = hashlib.sha256(content).hexdigest()
         if len(content) <= INLINE_BYTES:
             return Stored(key, len(content), media_type, content, None)
         url = f"{self.url}/{key[:2]}/{key}"
-        await asyncio.to_thread(_write, url, content)
+        try:
+            await asyncio.to_thread(_write, url, content)
+        except Exception as error:  # each file system has errors of its own
+            raise Unavailable(
+                f"{len(content):,} bytes cannot be kept: {error}",
+                where=url,
+                remedy="They are kept as soon as there is room, and the way to it, again.",
+            ) from error
         return Stored(key, len(content), media_type, None, url)
 
     async def record(self, session: AsyncSession, payloads: Iterable[Stored]) -> None:

@@ -61,7 +61,8 @@ _READ = text(
         SELECT "user" FROM asking UNION SELECT jsonb_array_elements_text(CAST(:users AS jsonb))
     ), used AS (
         SELECT "user",
-            seconds * power(0.5, extract(epoch FROM clock.now - as_of) / :half_life) AS seconds
+            seconds * power(0.5, least(extract(epoch FROM clock.now - as_of) / :half_life, 900))
+                AS seconds
         FROM clock, usages JOIN users USING ("user") WHERE qpu = :qpu
         UNION ALL
         SELECT "user", greatest(extract(epoch FROM released_at - granted_at), 0)

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.digest import digest
-from qpuflow.domain.errors import InputError, PartlyAccepted, Refused, Unavailable
+from qpuflow.domain.errors import InputError, PartlyAccepted, Refused
 from qpuflow.domain.job import JobState
 from qpuflow.drivers.base import FencedDriver, Ticket
 from qpuflow.ledger import arbiter, clearance, events, intents
@@ -167,7 +167,7 @@ async def _reconcile(carrying: Carrying, work: Work, token: str, why: str) -> _S
         ticket = await carrying.driver.find(token)
     except PartlyAccepted:
         return await _hand_over_rest(carrying, work, token, why)
-    except Unavailable as error:
+    except Exception as error:  # noqa: BLE001  an answer that nobody understands is none
         return _ambiguous(carrying, work, why, error)
     if ticket is None:
         return again(carrying, work, f"Not accepted: {why}"), IntentState.REFUSED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import replace
 from uuid import UUID
 
@@ -54,14 +54,18 @@ async def wait(chunk: Chunk) -> Chunk:
 
 async def _settle(carrying: Carrying, work: Work, cut_off: Container[UUID]) -> Work:
     """A job whose result cannot be had fails by itself; only what may pass repeats the step."""
+    limit_seconds = carrying.settings.run_timeout_seconds
+    limit = asyncio.timeout(limit_seconds)
     try:
-        async with asyncio.timeout(carrying.settings.run_timeout_seconds):
+        async with limit:
             return await _follow(carrying, work, cut_off)
-    except TimeoutError:
+    except TimeoutError as error:
         assert work.ticket is not None
+        if not limit.expired():
+            raise Unavailable("The QPU's driver ran out of patience", remedy="Wait.") from error
         await carrying.driver.cancel(work.ticket)
-        limit = carrying.settings.run_timeout_seconds
-        return work.ended(JobState.FAILED, f"It ran for more than {limit:g} s and was stopped")
+        why = f"It ran for more than {limit_seconds:g} s and was stopped"
+        return work.ended(JobState.FAILED, why)
     except Unavailable:
         raise
     except Exception as error:  # noqa: BLE001  a driver met what it did not expect
@@ -119,17 +123,27 @@ async def _pass_on_cancellations(chunk: Chunk, cut_off: set[UUID]) -> None:
     while tickets:
         # The dispatch has just looked.
         await asyncio.sleep(CANCEL_POLL_SECONDS)
-        try:
-            async with carrying.ledger.begin() as session:
-                asked = await jobs.asked_to_cancel(session, list(tickets))
-            if await _has_overrun(chunk):
-                cut_off |= tickets.keys() - asked
-                asked = set(tickets)
-            for job_id in asked:
+        for job_id in await _asked_for(chunk, tickets, cut_off):
+            try:
                 await carrying.driver.cancel(tickets[job_id])
                 del tickets[job_id]
-        except Unavailable as error:
-            _log.warning("A cancellation is not passed on yet: %s", error)
+            except Exception as error:  # noqa: BLE001  it is tried again, and so are the others
+                _log.warning("The cancellation of job %s is not passed on yet: %s", job_id, error)
+
+
+async def _asked_for(chunk: Chunk, waiting: Collection[UUID], cut_off: set[UUID]) -> set[UUID]:
+    """Those to be stopped: whom somebody cancelled; all that wait, noted as `cut_off`, when they
+    overrun."""
+    try:
+        async with chunk.carrying.ledger.begin() as session:
+            asked = set(await jobs.asked_to_cancel(session, list(waiting)))
+        if await _has_overrun(chunk):
+            cut_off |= {*waiting} - asked
+            asked = {*waiting}
+    except Exception as error:  # noqa: BLE001  it looks again
+        _log.warning("Whether a job is to be stopped is not known: %s", error)
+        return set()
+    return asked
 
 
 async def _has_overrun(chunk: Chunk) -> bool:

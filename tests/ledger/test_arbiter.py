@@ -183,6 +183,15 @@ async def test_used_time_weighs_half_after_the_half_life(ledger: Ledger) -> None
     assert await bob.ask() == After(alice.batch_id)
 
 
+async def test_somebody_who_comes_back_after_years_keeps_nobody_waiting(ledger: Ledger) -> None:
+    """Half of a half, 1,100 times over, is less than a number can be."""
+    alice = await Asker.come(ledger, ALICE, 9)
+    await rows(ledger, USED, user="alice", seconds=300, hours=24 * 1_100)
+    await alice.done(await alice.turn())
+    await alice.ask()
+    assert await scalar(ledger, "SELECT seconds FROM usages") < 10
+
+
 async def test_the_time_of_a_lease_counts_once(ledger: Ledger) -> None:
     alice = await Asker.come(ledger, ALICE, 9)
     await rows(ledger, USED, user="alice", seconds=8, hours=24)

@@ -12,7 +12,7 @@ import pytest
 
 from qpuflow.domain.errors import OperatorNeeded, Unavailable
 from qpuflow.ledger.database import Ledger
-from qpuflow.ledger.payload_store import COLLECT_AFTER_SECONDS, INLINE_BYTES, Stored
+from qpuflow.ledger.payload_store import COLLECT_AFTER_SECONDS, INLINE_BYTES, PayloadStore, Stored
 from tests.ledger.entities import rows, scalar
 
 LARGE = os.urandom(1000) * 1001
@@ -58,6 +58,13 @@ async def test_the_file_is_whole_before_anything_names_it(ledger: Ledger) -> Non
     assert file_of(stored).read_bytes() == LARGE
     assert await scalar(ledger, "SELECT count(*) FROM payloads") == 0
     assert [file.name for file in file_of(stored).parent.iterdir()] == [stored.hash]
+
+
+async def test_what_cannot_be_written_now_may_be_kept_later(ledger: Ledger) -> None:
+    full = PayloadStore("file:///dev/full")
+    with pytest.raises(Unavailable, match=r"1,001,000 bytes cannot be kept: .*Not a directory"):
+        await full.keep(LARGE, "application/octet-stream")
+    assert (await full.keep(b"small", "application/octet-stream")).body == b"small"
 
 
 async def test_the_same_content_kept_by_many_at_once_is_one_file_and_one_row(

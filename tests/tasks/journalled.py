@@ -63,10 +63,11 @@ class JournalledQpu:
         self._journal = journal
         self._outside_effects = outside_effects
         self.mischief: deque[Mischief | None] = deque()
-        self.deaf = False
-        """It answers no questions about what it accepted."""
+        self.deaf: Exception | None = None
+        """What comes of asking what it accepted, in place of an answer."""
         self.unavailable_watches = 0
-        self.unavailable_cancels = 0
+        self.broken_cancels: deque[Exception] = deque()
+        """What comes of the next cancellations."""
         self.on_accept: Callable[[], Awaitable[None]] | None = None
         """What others do while it takes a job."""
         self.estimates = 0.5
@@ -146,8 +147,8 @@ class JournalledQpu:
         return Ticket(entry["id"], token, {"programs": len(executables)})
 
     async def find(self, token: str) -> Ticket | None:
-        if self.deaf:
-            raise OutcomeUnknown("Nobody answers")
+        if self.deaf is not None:
+            raise self.deaf
         for entry in self.executions():
             if entry["token"] == token:
                 return Ticket(entry["id"], token, {"programs": len(entry["programs"])})
@@ -184,9 +185,8 @@ class JournalledQpu:
         return Outcome(datasets, Usage(self.takes or 0.5, cost, unit))
 
     async def cancel(self, ticket: Ticket) -> None:
-        if self.unavailable_cancels:
-            self.unavailable_cancels -= 1
-            raise Unavailable("The link is down")
+        if self.broken_cancels:
+            raise self.broken_cancels.popleft()
         self._cancellation(ticket).set()
 
     def _cancellation(self, ticket: Ticket) -> asyncio.Event:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from qpuflow.domain.errors import Refused, Unavailable
+from qpuflow.domain.errors import OutcomeUnknown, Refused, Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.ledger import intents, jobs
 from qpuflow.ledger.database import Ledger
@@ -137,13 +137,14 @@ async def test_a_refusal_is_tried_again_under_a_new_token_and_given_up_in_the_en
     assert await scalar(pipeline.ledger, CHARGES) == 0
 
 
+@pytest.mark.parametrize("silence", [OutcomeUnknown("Nobody answers"), ValueError("<html>")])
 async def test_an_outcome_that_nobody_knows_stays_ambiguous_until_somebody_answers(
-    pipeline: Pipeline, qpu: JournalledQpu
+    pipeline: Pipeline, qpu: JournalledQpu, silence: Exception
 ) -> None:
     (job_id,) = await pipeline.submit()
     first = await pipeline.begin(await pipeline.batch_of(job_id))
     qpu.mischief.append(Mischief.LOSE_REPLY)
-    qpu.deaf = True
+    qpu.deaf = silence
     await pipeline.steps(await pipeline.take(first))
     assert (await pipeline.job(job_id)).state is JobState.AMBIGUOUS
     await pipeline.crash(first)
@@ -151,7 +152,7 @@ async def test_an_outcome_that_nobody_knows_stays_ambiguous_until_somebody_answe
     await pipeline.steps(await pipeline.resume(second))
     assert (await pipeline.job(job_id)).state is JobState.AMBIGUOUS
     await pipeline.crash(second)
-    qpu.deaf = False
+    qpu.deaf = None
     await carry(pipeline, job_id)
     assert (await pipeline.job(job_id)).state is JobState.COMPLETED
     assert len(qpu.executions()) == 1
@@ -304,12 +305,13 @@ async def test_a_result_that_cannot_be_decoded_fails_its_job_alone(
     assert states == ["completed", "failed", "completed"]
 
 
-async def test_a_cancellation_is_passed_on_although_the_link_failed_once(
-    pipeline: Pipeline, qpu: JournalledQpu, ledger: Ledger
+@pytest.mark.parametrize("failure", [Unavailable("The link is down"), ValueError("<html>")])
+async def test_a_cancellation_is_passed_on_although_that_failed_once(
+    pipeline: Pipeline, qpu: JournalledQpu, ledger: Ledger, failure: Exception
 ) -> None:
     (job_id,) = await pipeline.submit()
     qpu.mischief.append(Mischief.HANG)
-    qpu.unavailable_cancels = 1
+    qpu.broken_cancels.append(failure)
     working = asyncio.create_task(carry(pipeline, job_id))
     deadline = asyncio.get_running_loop().time() + 20
     while (await pipeline.job(job_id)).state is not JobState.WAITING:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from qpuflow.domain.errors import AccessDenied, Conflict
+from qpuflow.domain.errors import AccessDenied, Conflict, OutcomeUnknown
 from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal, Role
 from qpuflow.ledger import intents, settling
@@ -22,7 +22,7 @@ async def ambiguous(pipeline: Pipeline, qpu: JournalledQpu, mischief: Mischief) 
     """A job whose QPU answers no questions, and no run that works for it."""
     (job_id,) = await pipeline.submit()
     qpu.mischief.append(mischief)
-    qpu.deaf = True
+    qpu.deaf = OutcomeUnknown("Nobody answers")
     carrying = await pipeline.begin(await pipeline.batch_of(job_id))
     await pipeline.carry(carrying)
     job = await pipeline.job(job_id)

@@ -24,7 +24,7 @@ from sqlalchemy import func, select
 
 from qpuflow.domain.errors import Conflict, InputError, OperatorNeeded, QpuflowError
 from qpuflow.ledger import migrate, reconcile
-from qpuflow.ledger.database import HEAD, Ledger
+from qpuflow.ledger.database import AT_LEISURE, HEAD, Ledger
 from qpuflow.ledger.payload_store import COLLECTING, PayloadStore
 from qpuflow.ledger.postgres_tools import dump, load
 from qpuflow.ledger.schema import Payload
@@ -116,6 +116,7 @@ async def _open(ledger_url: str, payload_url: str) -> AsyncGenerator[Ledger]:
 async def _nothing_collected(ledger: Ledger) -> AsyncGenerator[None]:
     """What the dump names must still be there when the files are copied."""
     async with ledger.begin() as session:
+        await session.execute(AT_LEISURE)
         await session.execute(select(func.pg_advisory_xact_lock_shared(COLLECTING)))
         yield
 

@@ -20,16 +20,18 @@ from qpuflow.ledger.signals import Ears
 
 HEAD = "0018"
 """The schema revision this code is written for."""
-_SERVED = {
+SERVED = {
     "jit": "off",
-    "lock_timeout": "30s",
-    "idle_in_transaction_session_timeout": "60s",
+    "lock_timeout": "2min",
+    "idle_in_transaction_session_timeout": "10min",
     "tcp_keepalives_idle": "60",
     "tcp_keepalives_interval": "15",
     "tcp_keepalives_count": "4",
 }
 """Compiling a query takes longer than any of ours. Whoever vanishes in the middle of a transaction,
-with its host or its network, holds a QPU's row for a minute or two, and not for hours."""
+with its host or its network, holds a QPU's row for two minutes, and not for hours."""
+AT_LEISURE = text("SET LOCAL idle_in_transaction_session_timeout = 0")
+"""First in a transaction that is only there to hold a lock while something else is done."""
 
 COLLISIONS = frozenset({"40001", "40P01", "55P03"})
 """SQLSTATE of serialization failure, deadlock and lock timeout: rolled back, to be repeated."""
@@ -55,7 +57,7 @@ class Ledger:
             create_async_engine(
                 async_url(url),
                 pool_size=pool_size,
-                connect_args={"server_settings": {**_SERVED, **more}},
+                connect_args={"server_settings": {**SERVED, **more}},
             )
             for more in ({}, {"synchronous_commit": "off"})
         )

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.principal import Principal
-from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.database import AT_LEISURE, Ledger
 from qpuflow.ledger.payload_store import (
     COLLECT_AFTER_SECONDS,
     COLLECTING,
@@ -150,6 +150,7 @@ async def _delete_files(ledger: Ledger) -> int:
     for start in range(0, len(files), CHUNK):
         chunk = files[start : start + CHUNK]
         async with ledger.begin() as session:
+            await session.execute(AT_LEISURE)
             # Not waiting for a backup: behind us everybody who names a file would wait too.
             if not await session.scalar(select(func.pg_try_advisory_xact_lock(COLLECTING))):
                 return total

@@ -143,7 +143,7 @@ async def _asked_for(chunk: Chunk, waiting: Collection[UUID], cut_off: set[UUID]
     except Exception as error:  # noqa: BLE001  it looks again
         _log.warning("Whether a job is to be stopped is not known: %s", error)
         return set()
-    return asked
+    return asked | {job_id for job_id in waiting if job_id in cut_off}
 
 
 async def _has_overrun(chunk: Chunk) -> bool:

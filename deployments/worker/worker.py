@@ -37,6 +37,7 @@ from qpuflow.deployments.worker.link import Ended, EngineLink
 from qpuflow.deployments.worker.messages import Offer, Order, Verb
 from qpuflow.deployments.worker.modules import PRELOAD
 from qpuflow.deployments.worker.scheduled import ScheduledRuns
+from qpuflow.domain.errors import QpuflowError
 from qpuflow.domain.steps import QpuRules
 from qpuflow.drivers.forked import ForkedPool
 from qpuflow.flows.holders import is_gone, this_process
@@ -149,9 +150,11 @@ class QpuWorker(BaseWorker[QpuJobConfiguration, QpuVariables, QpuWorkerResult]):
             return await super().get_and_submit_flow_runs()
         except (httpx.TransportError, httpx.HTTPStatusError):
             raise
+        except QpuflowError as error:
+            self._logger.warning("Could not look for runs: %s", error)
         except Exception:
             self._logger.exception("Could not look for runs")
-            return []
+        return []
 
     async def run(
         self,

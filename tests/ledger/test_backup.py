@@ -20,6 +20,7 @@ from qpuflow.domain.quota import QuotaExceeded, Scope
 from qpuflow.ledger import (
     batches,
     carriers,
+    database,
     forsaken,
     intents,
     leases,
@@ -307,6 +308,13 @@ async def test_one_missing_payload_does_not_prevent_a_backup(old: Installation, 
     (payload,) = [path for path in old.payloads.rglob("*") if path.is_file()]
     payload.unlink()
     assert (await old.backup(file)).missing == (payload.name,)
+
+
+async def test_a_backup_may_take_longer_than_a_transaction_may_rest(
+    old: Installation, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(database.SERVED, "idle_in_transaction_session_timeout", "100ms")
+    await old.backup(file)
 
 
 async def test_no_password_is_on_a_command_line_or_in_an_error(

@@ -39,6 +39,7 @@ async def reap() -> int:
     async with resources() as shared:
         replaced = await take_back(shared.ledger, shared.settings)
         await end_missed(shared.ledger)
+        await abandoned.end_forgotten(shared.ledger, shared.settings.lost_after_seconds)
         await create_runs(shared.ledger)
     return replaced
 
@@ -51,7 +52,7 @@ async def take_back(ledger: Ledger, settings: Settings) -> int:
     async with ledger.begin() as session:
         live = await carriers.live(session)
         silent = await forsaken.silent(session, settings.lost_after_seconds)
-        failed = await forsaken.failed_in(session, [run.id for run in taken])
+        ended = await forsaken.ended_in(session, [run.id for run in taken])
     async with get_client() as client:
         runs = await _runs(client, [one.flow_run_id for one in live if one.flow_run_id])
         replaced = 0
@@ -62,7 +63,7 @@ async def take_back(ledger: Ledger, settings: Settings) -> int:
                 await _agree(client, carriage, runs, reason, given_up)
                 replaced += 1
         silence = timedelta(seconds=settings.lost_after_seconds)
-        await abandoned.offer_again(client, taken, live, silence, failed)
+        await abandoned.offer_again(client, taken, live, silence, ended)
     async with ledger.begin() as session:
         for batch_id in await forsaken.orphaned(session, settings.max_attempts):
             await carriers.replace(session, batch_id)

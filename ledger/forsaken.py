@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from qpuflow.domain.job import JobState
 from qpuflow.ledger.schema import Carrier, CarrierState
 
 ASK_AGAIN_SECONDS = 15.0
@@ -52,16 +53,27 @@ async def silent(session: AsyncSession, seconds: float) -> set[UUID]:
     )
 
 
-_FAILED = text(
+_ENDED = text(
     """
-    SELECT c.flow_run_id, j.reason FROM carriers c JOIN jobs j ON j.batch_id = c.batch_id
-    JOIN batches b ON b.id = c.batch_id
-    WHERE c.flow_run_id = ANY(:runs) AND b.kind = 'single' AND j.state = 'failed'
+    SELECT c.flow_run_id, array_agg(DISTINCT j.state), max(j.reason)
+    FROM carriers c JOIN jobs j ON j.batch_id = c.batch_id
+    WHERE c.flow_run_id = ANY(:runs)
+    GROUP BY c.flow_run_id
+    HAVING bool_and(c.state NOT IN ('live', 'pending'))
+        AND bool_and(j.state IN ('completed', 'failed', 'cancelled'))
     """
 )
 
 
-async def failed_in(session: AsyncSession, flow_runs: Collection[UUID]) -> dict[UUID, str]:
-    """Those of the runs that people started whose job has failed, and why."""
-    found = await session.execute(_FAILED, {"runs": list(flow_runs)})
-    return {run: reason or "It failed" for run, reason in found.tuples()}
+async def ended_in(
+    session: AsyncSession, flow_runs: Collection[UUID]
+) -> dict[UUID, tuple[JobState, str]]:
+    """Those of the runs that carry nothing any more and whose jobs have all ended: how, and why.
+
+    Where they ended differently it is COMPLETED, as of a run that has done what it was to do.
+    """
+    found = await session.execute(_ENDED, {"runs": list(flow_runs)})
+    return {
+        run: (JobState(states[0]) if len(states) == 1 else JobState.COMPLETED, reason or "")
+        for run, states, reason in found.tuples()
+    }

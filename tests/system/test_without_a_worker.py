@@ -96,18 +96,23 @@ async def test_a_run_whose_worker_died_before_it_could_end_it_is_cancelled_all_t
     assert (await unserved.job(job))["state"] == "cancelled"
 
 
+async def ended_job(unserved: Installation, run: str, state: str) -> None:
+    """A job that the run has carried, and that has ended, in the ledger's eyes."""
+    job = (await unserved.run(*SUBMIT)).stdout.strip()
+    await unserved.rows(
+        "WITH j AS (UPDATE jobs SET state = $3, reason = 'Too warm', finished_at = now() "
+        "WHERE id = $1 RETURNING batch_id), c AS (UPDATE carriers SET flow_run_id = $2, "
+        "state = 'done' FROM j WHERE carriers.batch_id = j.batch_id) "
+        "UPDATE batches SET kind = 'single' FROM j WHERE batches.id = j.batch_id RETURNING 1",
+        *(job, run, state),
+    )
+
+
 async def test_a_run_whose_worker_died_when_its_job_had_failed_is_not_started_again(
     unserved: Installation,
 ) -> None:
     run = await unserved.start(f"run-circuits/{QPU}", {"request": {"programs": [PROGRAM]}})
-    job = (await unserved.run(*SUBMIT)).stdout.strip()
-    await unserved.rows(
-        "WITH j AS (UPDATE jobs SET state = 'failed', reason = 'Too warm', finished_at = now() "
-        "WHERE id = $1 RETURNING batch_id), c AS (UPDATE carriers SET flow_run_id = $2, "
-        "state = 'done' FROM j WHERE carriers.batch_id = j.batch_id) "
-        "UPDATE batches SET kind = 'single' FROM j WHERE batches.id = j.batch_id RETURNING 1",
-        *(job, run),
-    )
+    await ended_job(unserved, run, "failed")
     state = {"state": {"type": "RUNNING"}, "force": True}
     await unserved.prefect("POST", f"/flow_runs/{run}/set_state", state)
     dead = {"infrastructure_pid": this_process() + "0"}
@@ -115,3 +120,21 @@ async def test_a_run_whose_worker_died_when_its_job_had_failed_is_not_started_ag
     await unserved.reap()
     ended = await unserved.ended(run)
     assert (ended["state_type"], "Too warm" in ended["state"]["message"]) == ("FAILED", True)
+
+
+async def test_a_run_that_is_shown_to_wait_when_its_job_has_ended_ends_as_it(
+    unserved: Installation,
+) -> None:
+    runs: dict[str, str] = {}
+    for state in ("failed", "cancelled", "completed"):
+        run = await unserved.start(f"run-circuits/{QPU}", {"request": {"programs": [PROGRAM]}})
+        await ended_job(unserved, run, state)
+        queued = {"state": {"type": "SCHEDULED", "name": "Queued"}, "force": True}
+        await unserved.prefect("POST", f"/flow_runs/{run}/set_state", queued)
+        runs[run] = state.upper()
+
+    async def told() -> bool:
+        await unserved.reap()
+        return {run: (await unserved.flow_run(run))["state_type"] for run in runs} == runs
+
+    await eventually(told, "they are shown to wait", 60)

@@ -24,7 +24,8 @@ LINES_OF_EACH, LETTERS_OF_EACH_LINE = 8, 200
 CLEAR_SECONDS = 120.0
 UNFINISHED = "SELECT id FROM jobs WHERE finished_at IS NULL"
 ACTIVE = """
-    SELECT id, starts_at < now() AS began FROM bookings WHERE state = 'active' AND ends_at > now()
+    SELECT id, starts_at < now() AS began FROM bookings
+    WHERE state = 'active' AND source = 'qpuflow' AND ends_at > now()
 """
 CARRYING = {"flows": {"name": {"any_": ["run-circuits", "run-batch"]}}}
 NOT_ENDED = ["SCHEDULED", "PENDING", "RUNNING", "PAUSED"]

@@ -8,7 +8,7 @@ import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -198,8 +198,8 @@ async def test_after_kill_9_every_accepted_job_finishes_once(
 
 
 async def running(stack: Installation, user: str, shots: int) -> tuple[str, str]:
-    """A slow job at its QPU, and the flow run that carries it."""
-    (job,) = await submitted(stack, user, request(SLOW, shots, f"{user}-slow"))
+    """A slow job at its QPU, of each call another, and the flow run that carries it."""
+    (job,) = await submitted(stack, user, request(SLOW, shots, f"{user}-{uuid4()}"))
 
     async def at_work() -> list[dict[str, Any]]:
         return await stack.rows(
@@ -282,15 +282,13 @@ async def test_after_kill_9_of_everything_the_next_start_goes_on(stack: Installa
     jobs = await submitted(
         stack, "phoenix", *(request(SLOW, 1000, f"phoenix-{i}") for i in range(3))
     )
-    await running(stack, "phoenix", 999)
+    slow, _ = await running(stack, "phoenix", 999)
     record = stack.record
     os.kill(record.guard.pid, signal.SIGKILL)
     os.kill(record.supervisor.pid, signal.SIGKILL)
     again = await stack.run("up", "--detach", "--port", 0)
     assert again.code == 0, again
-    jobs += [
-        str(row["id"]) for row in await stack.rows("SELECT id FROM jobs WHERE key = 'phoenix-slow'")
-    ]
+    jobs.append(slow)
     assert await finished(stack, jobs) == ["completed"] * 4
     await charged_once(stack, jobs)
     await prefect_agrees(stack, jobs)

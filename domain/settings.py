@@ -82,6 +82,15 @@ class Settings(BaseSettings):
     max_attempts: Annotated[int, Field(ge=1)] = Field(
         default=5, description="Carriers a job may lose before it fails with the reason."
     )
+    refused_pause_seconds: Seconds = Field(
+        default=1.0,
+        description="After which a QPU that refused a job is asked again; doubled each time.",
+    )
+    longest_pause_seconds: Seconds = Field(
+        default=60.0,
+        description="For which a job waits at a QPU that refused it; for longer it queues again. "
+        "One that is away is asked this often.",
+    )
     transpile_timeout_seconds: Seconds = Field(
         default=120.0, description="After which compiling one program is given up."
     )

@@ -54,6 +54,16 @@ class QpuRules(BaseModel):
         title="Attempts",
         description="Of a job, and carriers that it may lose, before it fails.",
     )
+    refused_pause_seconds: Seconds | None = Field(
+        default=None,
+        title="First pause after a refusal, in seconds",
+        description="Doubled with each refusal of the same attempt.",
+    )
+    longest_pause_seconds: Seconds | None = Field(
+        default=None,
+        title="Longest pause after a refusal, in seconds",
+        description="For longer a job queues again. A QPU that is away is asked this often.",
+    )
     transpile_timeout_seconds: Seconds | None = Field(
         default=None, title="Compiling, in seconds", description="At most, for one program."
     )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from uuid import UUID, uuid4
 
 from prefect.exceptions import Pause
@@ -18,8 +19,11 @@ from qpuflow.flows.holders import this_process
 from qpuflow.flows.resources import Resources, rules_of_this_run
 from qpuflow.flows.seat import Seat
 from qpuflow.ledger import asleep, batches, carriers, leases, qpus
+from qpuflow.tasks.pulse import Pulse
 from qpuflow.tasks.work import Carrying
 
+CERTAIN = 0.8
+"""The part of the silence, after which a carrier counts as lost, in which it still submits."""
 _log = logging.getLogger("prefect.qpuflow")
 
 
@@ -51,22 +55,26 @@ async def carry(
     Raises `CarrierLost` when another run carries the batch, also in the middle of the block.
     """
     ledger, principal = resources.ledger, service("carrier")
+    settings = resources.settings.for_qpu(rules_of_this_run())
+    pulse = Pulse(CERTAIN * settings.lost_after_seconds)
     async with ledger.begin() as session:
         carrier_id = await carriers.begin(session, batch_id, seat.flow_run_id, this_process())
         await batches.start(session, principal, batch_id)
         qpu = await qpus.find(session, (await batches.find(session, batch_id)).qpu)
     carrying = Carrying(
         ledger,
-        resources.settings.for_qpu(rules_of_this_run()),
+        settings,
         principal,
         carrier_id,
         batch_id,
         qpu,
         await resources.driver(qpu),
         resources.compilers,
+        pulse,
         seat.is_wanted,
         _may_sleep(),
         resources.tket,
+        renewed=partial(resources.driver, qpu),
     )
     with resources.carried_by(seat.flow_run_id) as suspension:
         try:
@@ -127,12 +135,14 @@ async def _kept_alive(carrying: Carrying) -> AsyncGenerator[None]:
 
 async def _beat(carrying: Carrying) -> None:
     """Tell the ledger that this carrier lives and keep its leases."""
-    settings = carrying.settings
+    settings, loop = carrying.settings, asyncio.get_running_loop()
     while True:
+        sent_at = loop.time()
         try:
             async with carrying.ledger.begin(durable=False) as session:
                 await carriers.beat(session, carrying.carrier_id)
                 await leases.renew(session, carrying.carrier_id, settings.lost_after_seconds)
+            carrying.pulse.beaten(sent_at)
         except Unavailable as error:
             _log.warning("No heartbeat: %s", error)
         await asyncio.sleep(settings.heartbeat_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qpuflow.domain.errors import Refused
 from qpuflow.domain.job import JobState
+from qpuflow.domain.settings import Settings
 from qpuflow.tasks.work import Carrying, Work
 
 
@@ -15,16 +16,15 @@ def again(carrying: Carrying, work: Work, reason: str) -> Work:
 
 
 PATIENT_TIMES = 5
-LONGEST_PAUSE_SECONDS = 60.0
 """A lane is held meanwhile. Who is to wait longer queues again."""
 
 
-def pause_seconds(refusal: Refused, times: int) -> float | None:
-    """How long to leave a QPU alone that asked for it, before the same attempt goes on.
+def pause_seconds(refusal: Refused, times: int, settings: Settings) -> float | None:
+    """How long to leave a QPU alone that refused, before the same attempt goes on.
 
-    None: it did not ask, has asked `PATIENT_TIMES` already, or asks for too long.
+    As long as it asked for; twice as long each time, if it did not say. None: it has refused
+    `PATIENT_TIMES` already, or asks for too long.
     """
     asked = refusal.retry_after_seconds
-    if asked is None or times >= PATIENT_TIMES or asked > LONGEST_PAUSE_SECONDS:
-        return None
-    return asked
+    pause = settings.refused_pause_seconds * 2**times if asked is None else asked
+    return None if times >= PATIENT_TIMES or pause > settings.longest_pause_seconds else pause

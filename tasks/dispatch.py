@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,10 +12,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from qpuflow.domain.device import DeviceStatus
 from qpuflow.domain.digest import digest
 from qpuflow.domain.errors import InputError, PartlyAccepted, Refused
 from qpuflow.domain.job import JobState
-from qpuflow.drivers.base import FencedDriver, Ticket
+from qpuflow.drivers.base import Driver, FencedDriver, Ticket
 from qpuflow.ledger import arbiter, clearance, events, intents
 from qpuflow.ledger.clearance import Asked, Clearance
 from qpuflow.ledger.intents import Handover
@@ -24,6 +27,9 @@ from qpuflow.tasks.step import step
 from qpuflow.tasks.work import Carrying, Chunk, Work
 
 _Settled = tuple[Work, IntentState]
+LOOK_SECONDS = 2.0
+"""How soon a cancellation is heard of while a QPU is left alone."""
+_log = logging.getLogger("prefect.qpuflow")
 LATE = "The lease ran out before it was handed over"
 CANCELLED = "Cancelled before it was handed over"
 
@@ -128,22 +134,52 @@ async def _hand_over(chunk: Chunk, work: Work, before: Handover | None) -> _Sett
 
 
 async def _submit_when_it_may(chunk: Chunk, work: Work, token: str) -> Ticket:
-    """A QPU that refused for now, and said until when, is asked again then, under the same token:
-    it has certainly not accepted it."""
-    times = 0
+    """A QPU that refused for now is asked again after a pause, under the same token: it has
+    certainly not accepted it. While it is away for everybody, no job's attempts are used up."""
+    times, carrying, driver = 0, chunk.carrying, chunk.carrying.driver
     while True:
         try:
-            return await _submit(chunk, work, token)
+            return await _submit(chunk, driver, work, token)
         except Refused as refusal:
-            pause = pause_seconds(refusal, times)
-            if pause is None or not await _may_after(chunk, work, pause):
+            pause = pause_seconds(refusal, times, carrying.settings)
+            if pause is None and await _is_away(driver):
+                pause = carrying.settings.longest_pause_seconds
+            if pause is None or not await _may_after(chunk, work, pause, refusal):
                 raise
         times += 1
+        driver = await _renewed(carrying, driver)
 
 
-async def _may_after(chunk: Chunk, work: Work, pause_seconds: float) -> bool:
+async def _is_away(driver: Driver) -> bool:
+    """It says so, or nothing: what it refuses is not the job."""
+    try:
+        return (await driver.describe()).status is DeviceStatus.OFFLINE
+    except Exception:  # noqa: BLE001  whatever it is, no other job would fare better
+        return True
+
+
+async def _renewed(carrying: Carrying, driver: Driver) -> Driver:
+    """As its block is now: credentials may be what it waits for."""
+    try:
+        return await carrying.renewed() if carrying.renewed is not None else driver
+    except Exception as error:  # noqa: BLE001  there is one to go on with
+        _log.warning("The block of %s cannot be read: %s", carrying.qpu.name, error)
+        return driver
+
+
+async def _may_after(chunk: Chunk, work: Work, pause_seconds: float, refusal: Refused) -> bool:
     """Whether the job is still wanted, and its turn, once the QPU has been left alone."""
-    await asyncio.sleep(pause_seconds)
+    name = chunk.carrying.qpu.name
+    _log.warning("%s is asked again in %.3g s, since it refused: %s", name, pause_seconds, refusal)
+    until = time.monotonic() + pause_seconds
+    while (rest := until - time.monotonic()) > 0:
+        await asyncio.sleep(min(rest, LOOK_SECONDS))
+        if not await _may(chunk, work):
+            return False
+    return True
+
+
+async def _may(chunk: Chunk, work: Work) -> bool:
     carrying, token = chunk.carrying, chunk.fencing_token
     name, rules = carrying.qpu.name, carrying.settings.policy
     async with carrying.ledger.begin(durable=False) as session:
@@ -153,12 +189,13 @@ async def _may_after(chunk: Chunk, work: Work, pause_seconds: float) -> bool:
     return _unless_kept(work, cleared).end is None
 
 
-async def _submit(chunk: Chunk, work: Work, token: str) -> Ticket:
+async def _submit(chunk: Chunk, driver: Driver, work: Work, token: str) -> Ticket:
     """With the lease's fencing token, where the QPU itself refuses whoever holds an old one."""
-    driver, shots = chunk.carrying.driver, work.job.shots
-    if isinstance(driver, FencedDriver) and chunk.fencing_token is not None:
-        return await driver.submit_fenced(work.executables, shots, token, chunk.fencing_token)
-    return await driver.submit(work.executables, shots, token)
+    shots = work.job.shots
+    async with chunk.carrying.pulse.certain():
+        if isinstance(driver, FencedDriver) and chunk.fencing_token is not None:
+            return await driver.submit_fenced(work.executables, shots, token, chunk.fencing_token)
+        return await driver.submit(work.executables, shots, token)
 
 
 async def _reconcile(carrying: Carrying, work: Work, token: str, why: str) -> _Settled:
@@ -177,7 +214,8 @@ async def _reconcile(carrying: Carrying, work: Work, token: str, why: str) -> _S
 async def _hand_over_rest(carrying: Carrying, work: Work, token: str, why: str) -> _Settled:
     """The driver has said that under the same token nothing can be accepted twice."""
     try:
-        ticket = await carrying.driver.submit(work.executables, work.job.shots, token)
+        async with carrying.pulse.certain():
+            ticket = await carrying.driver.submit(work.executables, work.job.shots, token)
     except InputError as error:
         return work.ended(JobState.FAILED, str(error)), IntentState.REFUSED
     except Exception as error:  # noqa: BLE001  some parts may be there, so it is no refusal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.programs import CacheKey, StoredPiece, StoredProgram
 from qpuflow.ledger.qpus import RegisteredQpu
 from qpuflow.ledger.results import Finished
+from qpuflow.tasks.pulse import Pulse
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Carrying:
     qpu: RegisteredQpu
     driver: Driver
     compilers: ForkedPool
+    pulse: Pulse
     is_wanted: Callable[[], bool] = lambda: False
     """Whether somebody else waits for the seat that this carrier has."""
     may_sleep: bool = True
@@ -107,6 +109,8 @@ class Carrying:
     )
     """What the chunk before was compiled to: a loop runs a few programs with many values. While a
     job has the program, nobody deletes what it was compiled to."""
+    renewed: Callable[[], Awaitable[Driver]] | None = None
+    """The driver as the QPU's block has it by now."""
 
 
 class Chunk:

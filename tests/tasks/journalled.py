@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from qpuflow.domain.compilers import Compiler
-from qpuflow.domain.device import Device, Gate, Limits
+from qpuflow.domain.device import Device, DeviceStatus, Gate, Limits
 from qpuflow.domain.errors import InputError, OutcomeUnknown, Refused, Unavailable
 from qpuflow.domain.estimate import Estimate
 from qpuflow.domain.executable import Executable
@@ -60,11 +60,16 @@ class JournalledQpu:
 
     def __init__(self, journal: Path, *, outside_effects: bool = True) -> None:
         """Without effects outside it is a simulator."""
-        self._journal = journal
+        self.journal = journal
         self._outside_effects = outside_effects
         self.mischief: deque[Mischief | None] = deque()
         self.deaf: Exception | None = None
         """What comes of asking what it accepted, in place of an answer."""
+        self.away: Exception | DeviceStatus = DeviceStatus.ONLINE
+        """What comes of asking how it is."""
+        self.refuses = False
+        """Whatever it is given, before any mischief."""
+        self.refusals = 0
         self.unavailable_watches = 0
         self.broken_cancels: deque[Exception] = deque()
         """What comes of the next cancellations."""
@@ -95,16 +100,21 @@ class JournalledQpu:
 
     def executions(self) -> list[dict[str, Any]]:
         """Every execution that ever began, the oldest first."""
-        if not self._journal.exists():
+        if not self.journal.exists():
             return []
-        return [json.loads(line) for line in self._journal.read_text().splitlines()]
+        return [json.loads(line) for line in self.journal.read_text().splitlines()]
 
     async def describe(self) -> Device:
-        return self.device
+        if isinstance(self.away, Exception):
+            raise self.away
+        return self.device.model_copy(update={"status": self.away})
 
     async def submit(self, executables: Sequence[Executable], shots: int, token: str) -> Ticket:
         """It does not look whether it knows the token: whoever submits twice executes twice."""
         await asyncio.sleep(0)
+        if self.refuses:
+            self.refusals += 1
+            raise Refused("Not now")
         mischief = self.mischief.popleft() if self.mischief else None
         match mischief:
             case Mischief.REFUSE:
@@ -142,7 +152,7 @@ class JournalledQpu:
             "shots": shots,
             "mischief": mischief.name if mischief else None,
         }
-        with self._journal.open("a") as journal:
+        with self.journal.open("a") as journal:
             journal.write(json.dumps(entry) + "\n")
         return Ticket(entry["id"], token, {"programs": len(executables)})
 

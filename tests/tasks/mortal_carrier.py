@@ -20,7 +20,6 @@ from uuid import UUID, uuid4
 from qpuflow.domain.compiling import MODULES
 from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.executable import Executable
-from qpuflow.domain.settings import Settings
 from qpuflow.drivers.base import Driver, Ticket
 from qpuflow.drivers.braket import BraketDriver
 from qpuflow.drivers.fork_servers import prefork
@@ -114,7 +113,8 @@ async def _carry(voyage: Voyage) -> None:
     payloads = Path(voyage.payloads)
     async with databases.opened(voyage.ledger_url, payloads, pool_size=3) as ledger:
         pipeline = Pipeline(ledger, mortal, compilers)
-        pipeline.settings = Settings(max_attempts=voyage.most_carriers, lost_after_seconds=30)
+        attempts = {"max_attempts": voyage.most_carriers}
+        pipeline.settings = pipeline.settings.model_copy(update=attempts)
         carrying = await pipeline.begin(voyage.batch_id, uuid4())
         chunk = await pipeline.resume(carrying)
         chunk = chunk if chunk.works else await pipeline.take(carrying)

@@ -18,6 +18,7 @@ from qpuflow.tasks.admission import Journey, admit
 from qpuflow.tasks.book_slot import book_slot
 from qpuflow.tasks.dispatch import dispatch
 from qpuflow.tasks.post_process import post_process
+from qpuflow.tasks.pulse import Pulse
 from qpuflow.tasks.store import store
 from qpuflow.tasks.transpile import transpile
 from qpuflow.tasks.wait import wait
@@ -47,7 +48,19 @@ class Pipeline:
 
     def __init__(self, ledger: Ledger, qpu: JournalledQpu, compilers: ForkedPool) -> None:
         self.ledger, self.qpu, self.compilers = ledger, qpu, compilers
-        self.settings = Settings(max_attempts=3, lost_after_seconds=30)
+        self.settings = Settings(
+            max_attempts=3,
+            lost_after_seconds=30,
+            refused_pause_seconds=0.001,
+            longest_pause_seconds=0.05,
+        )
+        self.certain_seconds = 3600.0
+        """No carrier here has a heart."""
+        self.later_driver: JournalledQpu | None = None
+        """What the QPU's block has after a change."""
+
+    async def renewed(self) -> JournalledQpu:
+        return self.later_driver or self.qpu
 
     async def submit(
         self,
@@ -89,6 +102,8 @@ class Pipeline:
             qpu,
             self.qpu,
             self.compilers,
+            Pulse(self.certain_seconds),
+            renewed=self.renewed,
         )
 
     async def take(self, carrying: Carrying) -> Chunk:

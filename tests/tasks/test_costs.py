@@ -192,7 +192,7 @@ async def test_an_approval_is_good_for_a_second_attempt_and_not_for_a_higher_pri
     await limit(pipeline, ask=9)
     job_id = await carried(pipeline)
     await approve(pipeline, job_id, amount=Decimal(11))
-    qpu.mischief.append(Mischief.REFUSE)
+    qpu.mischief.append(Mischief.LOSE_REQUEST)
     qpu.price = (12.0, 12.0, "HQC")
     await carried(pipeline, job_id)
     assert (await pipeline.job(job_id)).state is JobState.UNAPPROVED

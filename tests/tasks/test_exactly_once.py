@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from uuid import UUID
 
 import pytest
 
-from qpuflow.domain.errors import OutcomeUnknown, Refused, Unavailable
+from qpuflow.domain.errors import OutcomeUnknown, Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.ledger import intents, jobs
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.live import CarrierLost
-from qpuflow.tasks.attempts import PATIENT_TIMES, pause_seconds
+from qpuflow.tasks.attempts import PATIENT_TIMES
 from qpuflow.tasks.book_slot import book_slot
 from qpuflow.tasks.dispatch import dispatch
 from qpuflow.tasks.post_process import post_process
@@ -122,21 +121,6 @@ async def test_a_lost_request_is_a_new_attempt_under_a_new_token(
     assert [one["token"] for one in qpu.executions()] == [intents.token_of(job)]
 
 
-async def test_a_refusal_is_tried_again_under_a_new_token_and_given_up_in_the_end(
-    pipeline: Pipeline, qpu: JournalledQpu
-) -> None:
-    (job_id,) = await pipeline.submit()
-    qpu.mischief.extend([Mischief.REFUSE] * 3)
-    await carry(pipeline, job_id)
-    job = await pipeline.job(job_id)
-    assert (job.state, job.attempt) == (JobState.FAILED, 3)
-    assert job.reason == "Given up after 3 attempts: Busy"
-    tokens = [row[0] for row in await rows(pipeline.ledger, "SELECT token FROM intents")]
-    assert len(set(tokens)) == 3
-    assert qpu.executions() == []
-    assert await scalar(pipeline.ledger, CHARGES) == 0
-
-
 @pytest.mark.parametrize("silence", [OutcomeUnknown("Nobody answers"), ValueError("<html>")])
 async def test_an_outcome_that_nobody_knows_stays_ambiguous_until_somebody_answers(
     pipeline: Pipeline, qpu: JournalledQpu, silence: Exception
@@ -164,7 +148,7 @@ async def test_a_refusal_that_was_noted_before_a_crash_gets_a_new_token(
     """Refused and noted, crash; accepted, crash before that is noted; then once more."""
     (job_id,) = await pipeline.submit()
     first = await pipeline.begin(await pipeline.batch_of(job_id))
-    qpu.mischief.append(Mischief.REFUSE)
+    qpu.mischief.extend([Mischief.REFUSE] * (PATIENT_TIMES + 1))
     await pipeline.steps(await pipeline.take(first), (transpile, book_slot, dispatch))
     await pipeline.crash(first)
     qpu.mischief.append(Mischief.CRASH_AFTER)
@@ -324,32 +308,3 @@ async def test_a_cancellation_is_passed_on_although_that_failed_once(
     except TimeoutError:
         pytest.fail("the QPU was never told")
     assert (await pipeline.job(job_id)).state is JobState.CANCELLED
-
-
-async def test_a_qpu_that_says_when_to_come_again_is_left_alone_until_then(
-    pipeline: Pipeline, qpu: JournalledQpu
-) -> None:
-    qpu.mischief.extend([Mischief.THROTTLE] * 4)
-    (job_id,) = await pipeline.submit()
-    began = time.monotonic()
-    await pipeline.carry(await pipeline.begin(await pipeline.batch_of(job_id)))
-    job = await pipeline.job(job_id)
-    assert (job.state, job.attempt) == (JobState.COMPLETED, 1)
-    assert time.monotonic() - began > 4 * 0.05
-    assert len(qpu.executions()) == 1
-
-
-async def test_one_that_says_so_again_and_again_gets_the_job_in_a_later_attempt(
-    pipeline: Pipeline, qpu: JournalledQpu
-) -> None:
-    qpu.mischief.extend([Mischief.THROTTLE] * (PATIENT_TIMES + 1))
-    (job_id,) = await pipeline.submit()
-    await pipeline.carry(await pipeline.begin(await pipeline.batch_of(job_id)))
-    job = await pipeline.job(job_id)
-    assert (job.state, job.attempt) == (JobState.COMPLETED, 2)
-
-
-def test_who_asks_for_too_long_a_pause_is_not_waited_for() -> None:
-    assert pause_seconds(Refused("Busy"), 0) is None
-    assert pause_seconds(Refused("Busy", retry_after_seconds=2.0), 0) == 2.0
-    assert pause_seconds(Refused("Busy", retry_after_seconds=3600.0), 0) is None

@@ -12,6 +12,7 @@ from sqlalchemy import Row, select, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from qpuflow.domain.errors import OperatorNeeded
 from qpuflow.domain.pieces import Piece, piece_of
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.request import Program, ProgramFormat
@@ -30,6 +31,8 @@ class StoredProgram:
     program_hash: str
     num_qubits: int
     program: Program
+    unreadable: OperatorNeeded | None = None
+    """Why its source cannot be read; in `program` it is empty then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,11 @@ _OF_JOBS = text(
 async def of_jobs(
     ledger: Ledger, session: AsyncSession, job_ids: Collection[UUID]
 ) -> dict[UUID, list[StoredProgram]]:
-    """Each job's programs, in order."""
+    """Each job's programs, in order; one that cannot be read says so itself."""
     rows = await session.execute(_OF_JOBS, {"jobs": list(job_ids)})
     programs: dict[UUID, list[StoredProgram]] = defaultdict(list)
     for row in rows:
-        source = await ledger.payloads.content(row.source_hash, row.body, row.url)
-        programs[row.job_id].append(_value(row, source.decode()))
+        programs[row.job_id].append(await _value(ledger, row))
     return dict(programs)
 
 
@@ -85,7 +87,7 @@ _CACHED = text(
 async def cached(
     ledger: Ledger, session: AsyncSession, keys: Set[CacheKey]
 ) -> dict[CacheKey, tuple[StoredPiece, ...]]:
-    """Those of the compiled programs that somebody compiled before."""
+    """Those of the compiled programs that somebody compiled before, and that can be read."""
     wanted = {
         "programs": [key.program_hash for key in keys],
         "targets": [key.target_hash for key in keys],
@@ -93,11 +95,17 @@ async def cached(
     }
     rows = await session.execute(_CACHED, wanted)
     found: dict[CacheKey, tuple[StoredPiece, ...]] = {}
+    unreadable: set[CacheKey] = set()
     for row in rows:
         key = CacheKey(row.program_hash, row.target_hash, row.options_hash)
-        qpy = await ledger.payloads.content(row.payload_hash, row.body, row.url)
-        found[key] = (*found.get(key, ()), StoredPiece(row.payload_hash, piece_of(qpy, row.about)))
-    return found
+        try:
+            qpy = await ledger.payloads.content(row.payload_hash, row.body, row.url)
+        except OperatorNeeded:
+            unreadable.add(key)
+        else:
+            piece = StoredPiece(row.payload_hash, piece_of(qpy, row.about))
+            found[key] = (*found.get(key, ()), piece)
+    return {key: pieces for key, pieces in found.items() if key not in unreadable}
 
 
 async def remember(
@@ -107,7 +115,8 @@ async def remember(
 ) -> dict[CacheKey, tuple[StoredPiece, ...]]:
     """Put compiled programs into the cache; the first of two that race wins.
 
-    Returns what the cache holds now: what the winner compiled, which both are to run.
+    Returns what the cache holds now: what the winner compiled, which both are to run. Without
+    those of a winner whose circuits cannot be read.
     """
     await ledger.payloads.record(session, [s for parts in compiled.values() for s, _ in parts])
     rows = [
@@ -150,7 +159,12 @@ async def executed(
     return dict(circuits)
 
 
-def _value(row: Row[Any], source: str) -> StoredProgram:
+async def _value(ledger: Ledger, row: Row[Any]) -> StoredProgram:
+    source, unreadable = "", None
+    try:
+        source = (await ledger.payloads.content(row.source_hash, row.body, row.url)).decode()
+    except OperatorNeeded as error:
+        unreadable = error
     program = Program.model_construct(
         name=row.name,
         format=ProgramFormat(row.format),
@@ -158,4 +172,6 @@ def _value(row: Row[Any], source: str) -> StoredProgram:
         parameters=row.parameters,
         observables=row.observables,
     )
-    return StoredProgram(row.job_id, row.position, row.source_hash, row.num_qubits, program)
+    return StoredProgram(
+        row.job_id, row.position, row.source_hash, row.num_qubits, program, unreadable
+    )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.compilers import Compiler
 from qpuflow.domain.digest import digest
@@ -24,6 +27,8 @@ QPY = "application/vnd.qiskit.qpy"
 COMPILER_REVISION = 3
 """Part of every cache key: raised when the same input must be compiled anew."""
 
+KEEP_ANEW = "Submit it again: that keeps its source anew. Or restore the file."
+
 Parts = tuple[StoredPiece, ...]
 Answer = list[tuple[Stored, Piece]] | InputError
 
@@ -40,12 +45,11 @@ class Compilation:
 async def transpile(chunk: Chunk) -> Chunk:
     carrying = chunk.carrying
     async with carrying.ledger.look() as session:
-        ids = [work.job.id for work in chunk.active]
-        stored = await programs.of_jobs(carrying.ledger, session, ids)
-        works = [replace(work, programs=tuple(stored[work.job.id])) for work in chunk.active]
+        works = await _with_programs(carrying, session, chunk.active)
         wanted = {
             key_of(carrying, work, one): (one.program, work)
             for work in works
+            if work.end is None
             for one in work.programs
         }
         parts = {key: carrying.compiled[key] for key in wanted if key in carrying.compiled}
@@ -59,7 +63,28 @@ async def transpile(chunk: Chunk) -> Chunk:
             parts |= await programs.remember(carrying.ledger, session, fresh)
     carrying.compiled.clear()
     carrying.compiled.update(parts)
-    return chunk.updated(_with_parts(carrying, work, parts, answers) for work in works)
+    return chunk.updated(
+        work if work.end is not None else _with_parts(carrying, work, parts, answers)
+        for work in works
+    )
+
+
+async def _with_programs(
+    carrying: Carrying, session: AsyncSession, works: Sequence[Work]
+) -> list[Work]:
+    """A job fails alone where its program cannot be read."""
+    stored = await programs.of_jobs(carrying.ledger, session, [work.job.id for work in works])
+    return [_unless_unreadable(replace(w, programs=tuple(stored[w.job.id]))) for w in works]
+
+
+def _unless_unreadable(work: Work) -> Work:
+    for one in work.programs:
+        if (error := one.unreadable) is not None:
+            what = f"Program {one.program.name!r} cannot be read: {error.what}"
+            return work.ended(
+                JobState.FAILED, str(InputError(what, where=error.where, remedy=KEEP_ANEW))
+            )
+    return work
 
 
 def key_of(carrying: Carrying, work: Work, stored: StoredProgram) -> CacheKey:
@@ -108,4 +133,14 @@ def _with_parts(
     for one in mine:
         if isinstance(one.answer, InputError):
             return work.ended(JobState.FAILED, str(one.answer))
+    if any(key not in parts for key in keys):
+        return work.ended(JobState.FAILED, str(_lost(carrying)))
     return replace(work, parts=tuple(parts[key] for key in keys))
+
+
+def _lost(carrying: Carrying) -> OperatorNeeded:
+    return OperatorNeeded(
+        "What it was compiled to is kept, and cannot be read",
+        where=carrying.ledger.payloads.url,
+        remedy="Restore the files there, or choose another seed.",
+    )

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from qpuflow.domain.job import JobState
-from qpuflow.tasks.transpile import transpile
+from qpuflow.ledger.payload_store import INLINE_BYTES
+from qpuflow.tasks.transpile import KEEP_ANEW, transpile
+from qpuflow.tasks.work import Chunk
 from tests.ledger.entities import rows, scalar
 from tests.tasks.journalled import JournalledQpu
 from tests.tasks.pipeline import SOURCE, Pipeline, run
@@ -62,3 +68,66 @@ async def test_a_program_that_cannot_be_compiled_in_time_fails_with_the_limit(
     assert "took more than" in str(job.reason)
     assert qpu.executions() == []
     assert await rows(pipeline.ledger, "SELECT * FROM intents") == []
+
+
+LARGE = f"""OPENQASM 2.0; include "qelib1.inc";
+qreg q[1]; creg c[1]; h q; measure q -> c; // {"x" * INLINE_BYTES}"""
+"""It lives in a file."""
+
+
+def file_of(tmp_path: Path, source: str) -> Path:
+    (file,) = (tmp_path / "payloads").rglob(hashlib.sha256(source.encode()).hexdigest())
+    return file
+
+
+def damage(file: Path) -> None:
+    file.write_text("?")
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, damage])
+async def test_a_program_that_cannot_be_read_fails_its_job_alone(
+    pipeline: Pipeline, qpu: JournalledQpu, tmp_path: Path, harm: Callable[[Path], object]
+) -> None:
+    (before,) = await pipeline.submit()
+    (broken,) = await pipeline.submit(source=LARGE)
+    (after,) = await pipeline.submit()
+    file = file_of(tmp_path, LARGE)
+    harm(file)
+    await pipeline.carry(await pipeline.begin(await pipeline.batch_of(broken)))
+    states = [(await pipeline.job(one)).state.value for one in (before, broken, after)]
+    assert states == ["completed", "failed", "completed"]
+    reason = str((await pipeline.job(broken)).reason)
+    assert reason.startswith("Program 'program' cannot be read")
+    assert str(file) in reason
+    assert reason.endswith(KEEP_ANEW)
+    assert len(qpu.executions()) == 2
+
+
+LOSE = """UPDATE payloads SET body = NULL, url = 'file:///nowhere', created_at = {since}
+WHERE media_type = 'application/vnd.qiskit.qpy' RETURNING hash"""
+
+
+async def compiled_and_lost(pipeline: Pipeline, since: str) -> Chunk:
+    """A job whose program somebody compiled, to circuits that nobody finds `since` then."""
+    (first,) = await pipeline.submit()
+    carrying = await pipeline.begin(await pipeline.batch_of(first))
+    chunk = await pipeline.take(carrying)
+    await run(transpile, chunk)
+    carrying.compiled.clear()
+    assert len(await rows(pipeline.ledger, LOSE.format(since=since))) == 1
+    return chunk
+
+
+async def test_what_was_compiled_and_cannot_be_read_is_compiled_again(pipeline: Pipeline) -> None:
+    chunk = await compiled_and_lost(pipeline, "now() - interval '1 hour'")
+    (work,) = (await run(transpile, chunk)).works
+    assert work.parts[0][0].piece.compiled.circuit().num_clbits == 1
+
+
+async def test_where_that_does_not_bring_it_back_the_job_says_so(pipeline: Pipeline) -> None:
+    chunk = await compiled_and_lost(pipeline, "now()")
+    (work,) = (await run(transpile, chunk)).works
+    assert work.end is not None
+    assert work.end.state is JobState.FAILED
+    assert "is kept, and cannot be read" in work.end.reason
+    assert pipeline.ledger.payloads.url in work.end.reason

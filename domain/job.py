@@ -33,10 +33,16 @@ class JobState(StrEnum):
     def is_final(self) -> bool:
         return self in FINAL
 
+    @property
+    def may_be_at_qpu(self) -> bool:
+        """A carrier has, or may have, handed it over."""
+        return self in AT_QPU
+
 
 _S = JobState
 FINAL = frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLED})
 OPEN = frozenset(JobState) - FINAL
+AT_QPU = frozenset({_S.RUNNING, _S.WAITING, _S.AMBIGUOUS})
 
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     _S.QUEUED: frozenset({_S.PREPARING, _S.FAILED, _S.CANCELLED}),

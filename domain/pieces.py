@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from qpuflow.domain.compilers import Choice, Compiler
-from qpuflow.domain.compiling import Compiled, compile_circuit
+from qpuflow.domain.compiling import Compiled, compile_circuit, registers_of_circuit
 from qpuflow.domain.device import Device
 from qpuflow.domain.executable import Register
 from qpuflow.domain.figures import NOTHING, Figures
@@ -96,6 +96,16 @@ def compile_pieces(
         )
         for index, (circuit, terms) in enumerate(zip(planned.circuits, planned.terms, strict=True))
     ]
+
+
+def outline(program: Program) -> list[Piece]:
+    """What it takes to read the program's results, whatever device they are of: no circuit."""
+    return compile_pieces(program, _unwritten)
+
+
+def _unwritten(circuit: QuantumCircuit) -> Compiled:
+    names = tuple(parameter.name for parameter in circuit.parameters)
+    return Compiled(b"", registers_of_circuit(circuit), names, (), 0, {})
 
 
 def _named(compiled: Compiled, registers: Sequence[Register]) -> Compiled:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.job import Job, JobState
+from qpuflow.domain.job import AT_QPU, Job, JobState
 from qpuflow.domain.principal import Principal
 from qpuflow.ledger import events
 from qpuflow.ledger.job_values import value_of
@@ -183,8 +183,7 @@ async def take(
 
 async def handed_over(session: AsyncSession, batch_id: UUID) -> list[Job]:
     """Jobs that an earlier carrier has, or may have, handed to the QPU: to be asked for first."""
-    states = (JobState.RUNNING, JobState.WAITING, JobState.AMBIGUOUS)
-    return [value_of(row) for row in await session.scalars(_jobs(batch_id, *states))]
+    return [value_of(row) for row in await session.scalars(_jobs(batch_id, *AT_QPU))]
 
 
 async def unfinished(session: AsyncSession, batch_id: UUID) -> list[UUID]:

@@ -23,6 +23,8 @@ class Handover:
     job_id: UUID
     token: str
     state: IntentState
+    content_hash: str
+    """Of what was handed over."""
     remote_id: str | None
     details: dict[str, Any]
 
@@ -123,6 +125,7 @@ def _value(intent: Intent, ticket: TicketRow | None) -> Handover:
         intent.job_id,
         intent.token,
         IntentState(intent.state),
+        intent.content_hash,
         ticket.remote_id if ticket else None,
         ticket.details if ticket else {},
     )

@@ -108,6 +108,29 @@ async def cached(
     return {key: pieces for key, pieces in found.items() if key not in unreadable}
 
 
+_EVER = text(
+    """
+    SELECT program_hash, target_hash, options_hash, array_agg(payload_hash ORDER BY part) AS hashes
+    FROM unnest(CAST(:programs AS text[]), CAST(:options AS text[]))
+        AS wanted (program_hash, options_hash)
+    JOIN transpilations USING (program_hash, options_hash)
+    GROUP BY program_hash, target_hash, options_hash ORDER BY max(created_at) DESC
+    """
+)
+
+
+async def ever_compiled(
+    session: AsyncSession, keys: Set[CacheKey]
+) -> dict[CacheKey, tuple[str, ...]]:
+    """The hashes of what the programs were compiled to, for whatever target; the newest first."""
+    pairs = {(key.program_hash, key.options_hash) for key in keys}
+    wanted = {"programs": [one for one, _ in pairs], "options": [one for _, one in pairs]}
+    return {
+        CacheKey(row.program_hash, row.target_hash, row.options_hash): tuple(row.hashes)
+        for row in await session.execute(_EVER, wanted)
+    }
+
+
 async def remember(
     ledger: Ledger,
     session: AsyncSession,

@@ -5,16 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from qpuflow.domain.compilers import CONTENDERS, Candidate, Choice, Compiler, better
+from qpuflow.domain.digest import digest
 from qpuflow.domain.errors import InputError, OperatorNeeded
 from qpuflow.domain.pieces import Piece, compile_program, figures_of_pieces
 from qpuflow.domain.request import Program
 from qpuflow.drivers import tket
+from qpuflow.ledger.programs import CacheKey, StoredProgram
 from qpuflow.tasks.racing import Run, race
 from qpuflow.tasks.work import Carrying, Work
 
+COMPILER_REVISION = 3
+"""Part of every cache key: raised when the same input must be compiled anew."""
 REMEDY = "Lower the optimization level, or make the program smaller."
+
+
+def key_of(carrying: Carrying, work: Work, stored: StoredProgram) -> CacheKey:
+    chosen = work.job.options
+    options: dict[str, Any] = {
+        "revision": COMPILER_REVISION,
+        "optimization_level": chosen.optimization_level,
+        "seed": chosen.seed,
+        "compiler": chosen.compiler and chosen.compiler.value,
+        "observables": stored.program.observables,
+        "format": stored.program.format,
+    }
+    if chosen.compiler is Compiler.BEST:
+        options["budget_seconds"] = chosen.compile_budget_seconds
+    return CacheKey(stored.program_hash, carrying.qpu.target_hash, digest(options))
 
 
 async def compiled(carrying: Carrying, program: Program, work: Work) -> list[Piece]:

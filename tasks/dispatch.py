@@ -13,8 +13,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.device import DeviceStatus
-from qpuflow.domain.digest import digest
-from qpuflow.domain.errors import InputError, PartlyAccepted, Refused
+from qpuflow.domain.errors import InputError, OutcomeUnknown, PartlyAccepted, Refused
 from qpuflow.domain.job import JobState
 from qpuflow.drivers.base import Driver, FencedDriver, Ticket
 from qpuflow.ledger import arbiter, clearance, events, intents
@@ -23,6 +22,7 @@ from qpuflow.ledger.intents import Handover
 from qpuflow.ledger.live import lost
 from qpuflow.ledger.schema import IntentState
 from qpuflow.tasks.attempts import again, pause_seconds
+from qpuflow.tasks.recalling import content_hash
 from qpuflow.tasks.step import step
 from qpuflow.tasks.work import Carrying, Chunk, Work
 
@@ -32,6 +32,7 @@ LOOK_SECONDS = 2.0
 _log = logging.getLogger("prefect.qpuflow")
 LATE = "The lease ran out before it was handed over"
 CANCELLED = "Cancelled before it was handed over"
+REST_LOST = "It has some circuits of it, and which the others were is not known any more"
 
 
 @step("dispatch")
@@ -58,7 +59,7 @@ async def _intend(chunk: Chunk, group: Sequence[Work]) -> tuple[list[Work], dict
     an operator has stopped the QPU.
     """
     carrying, jobs = chunk.carrying, [work.job for work in group]
-    hashes = [_content_hash(work) for work in group]
+    hashes = [content_hash(work, work.payload_hashes) for work in group]
     async with carrying.ledger.look(durable=carrying.qpu.device.outside_effects) as session:
         cleared = await clearance.hand_over(
             session, carrying.principal, _asked(chunk), jobs, hashes
@@ -101,16 +102,6 @@ def _groups(carrying: Carrying, works: Sequence[Work]) -> list[list[Work]]:
     if carrying.qpu.device.outside_effects:
         return [[work] for work in works]
     return [list(works)] if works else []
-
-
-def _content_hash(work: Work) -> str:
-    return digest(
-        {
-            "shots": work.job.shots,
-            "parts": [[part.payload_hash for part in parts] for parts in work.parts],
-            "points": [list(one.program.parameters) for one in work.programs],
-        }
-    )
 
 
 async def _hand_over(chunk: Chunk, work: Work, before: Handover | None) -> _Settled:
@@ -213,6 +204,8 @@ async def _reconcile(carrying: Carrying, work: Work, token: str, why: str) -> _S
 
 async def _hand_over_rest(carrying: Carrying, work: Work, token: str, why: str) -> _Settled:
     """The driver has said that under the same token nothing can be accepted twice."""
+    if work.is_outline:
+        return _ambiguous(carrying, work, why, OutcomeUnknown(REST_LOST))
     try:
         async with carrying.pulse.certain():
             ticket = await carrying.driver.submit(work.executables, work.job.shots, token)

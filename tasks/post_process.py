@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SMALL_BYTES = 10_000
+UNKNOWN = "Which circuits the QPU was given is not known any more"
 
 
 @step("post_process")
@@ -47,7 +48,7 @@ async def _finish(carrying: Carrying, work: Work) -> Work:
     contents = await _beside(work, work.outcome, await _readouts(carrying, work))
     datasets = [await carrying.ledger.payloads.keep(content, MEDIA_TYPE) for content in contents]
     usage = work.outcome.usage
-    executed = [[part.payload_hash for part in parts] for parts in work.parts]
+    executed = [] if work.is_outline else work.payload_hashes
     finished = Finished(
         work.job,
         datasets,
@@ -82,7 +83,7 @@ def _encoded(work: Work, outcome: Outcome, readouts: Mapping[int, Confusion]) ->
     for index, parts in enumerate(work.parts):
         mine, remaining = remaining[: len(parts)], remaining[len(parts) :]
         dataset = _result(work, index, mine)
-        if work.job.options.mitigate_readout:
+        if work.job.options.mitigate_readout and not work.is_outline:
             pieces = [stored.piece for stored in parts]
             dataset = _mitigated(dataset, pieces, mine, readouts)
         contents.append(encode(dataset))
@@ -127,20 +128,33 @@ def _known(readouts: Mapping[int, Confusion], qubit: int) -> Confusion:
 
 def _result(work: Work, index: int, datasets: Sequence[xr.Dataset]) -> xr.Dataset:
     pieces = [stored.piece for stored in work.parts[index]]
-    first, choice = pieces[0].compiled, pieces[0].choice
-    told: dict[str, Any] = {} if choice is None else {"compiler": choice.compiler}
-    if choice is not None and choice.reason is not None:
-        told |= {"compiler_reason": choice.reason, "compared": json.dumps(list(choice.compared))}
-    if first.figures.fidelity is not None:
-        told["estimated_fidelity"] = first.figures.fidelity
+    told = _of_nobody_knows_what(work) if work.is_outline else _of_compiled(pieces[0])
     return combine(pieces, datasets).assign_attrs(
         job_id=str(work.job.id),
         qpu=work.job.qpu,
         attempt=work.job.attempt,
         qubits=work.programs[index].num_qubits,
-        compiled_depth=first.depth,
-        compiled_operations=sum(first.operations.values()),
-        compiled_two_qubit_gates=first.two_qubit_gates,
         optimization_level=work.job.options.optimization_level,
         **told,
     )
+
+
+def _of_compiled(piece: Piece) -> dict[str, Any]:
+    first, choice = piece.compiled, piece.choice
+    told: dict[str, Any] = {
+        "compiled_depth": first.depth,
+        "compiled_operations": sum(first.operations.values()),
+        "compiled_two_qubit_gates": first.two_qubit_gates,
+    }
+    if choice is not None:
+        told["compiler"] = choice.compiler
+    if choice is not None and choice.reason is not None:
+        told |= {"compiler_reason": choice.reason, "compared": json.dumps(list(choice.compared))}
+    if first.figures.fidelity is not None:
+        told["estimated_fidelity"] = first.figures.fidelity
+    return told
+
+
+def _of_nobody_knows_what(work: Work) -> dict[str, Any]:
+    told = {"executed": UNKNOWN}
+    return told | {"mitigation": f"none: {UNKNOWN}"} if work.job.options.mitigate_readout else told

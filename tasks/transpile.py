@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.compilers import Compiler
-from qpuflow.domain.digest import digest
 from qpuflow.domain.errors import InputError, OperatorNeeded
 from qpuflow.domain.job import JobState
 from qpuflow.domain.pieces import Piece
 from qpuflow.domain.request import Program
 from qpuflow.ledger import programs
 from qpuflow.ledger.payload_store import Stored
-from qpuflow.ledger.programs import CacheKey, StoredPiece, StoredProgram
-from qpuflow.tasks.compiling import compiled
+from qpuflow.ledger.programs import CacheKey, StoredPiece
+from qpuflow.tasks.compiling import compiled, key_of
+from qpuflow.tasks.recalling import outlined, recalled
 from qpuflow.tasks.step import step
 from qpuflow.tasks.work import Carrying, Chunk, Work
 
 QPY = "application/vnd.qiskit.qpy"
-COMPILER_REVISION = 3
-"""Part of every cache key: raised when the same input must be compiled anew."""
-
 KEEP_ANEW = "Submit it again: that keeps its source anew. Or restore the file."
 
 Parts = tuple[StoredPiece, ...]
@@ -43,41 +38,58 @@ class Compilation:
 
 @step("transpile")
 async def transpile(chunk: Chunk) -> Chunk:
+    """What a QPU may have is not compiled again: the device may have become another since."""
     carrying = chunk.carrying
     async with carrying.ledger.look() as session:
         works = await _with_programs(carrying, session, chunk.active)
-        wanted = {
-            key_of(carrying, work, one): (one.program, work)
-            for work in works
-            if work.end is None
-            for one in work.programs
-        }
-        parts = {key: carrying.compiled[key] for key in wanted if key in carrying.compiled}
-        if unseen := wanted.keys() - parts.keys():
-            parts |= await programs.cached(carrying.ledger, session, unseen)
-    missing = {key: wanted[key] for key in wanted if key not in parts}
-    tried = await asyncio.gather(*(_compile(carrying, *job) for job in missing.values()))
+        handed_over = [work for work in works if work.job.state.may_be_at_qpu]
+        before = await recalled(carrying, session, handed_over)
+        new = [_unless_unreadable(work) for work in works if not work.job.state.may_be_at_qpu]
+        good = [work for work in new if work.end is None]
+        wanted = {key_of(carrying, w, one): (one.program, w) for w in good for one in w.programs}
+        parts = await _known(carrying, session, wanted.keys())
+    missing = {key: one for key, one in wanted.items() if key not in parts}
+    tried = await asyncio.gather(*(_compile(carrying, *one) for one in missing.values()))
     answers = dict(zip(missing, tried, strict=True))
-    if fresh := {key: one.answer for key, one in answers.items() if isinstance(one.answer, list)}:
-        async with carrying.ledger.begin() as session:
-            parts |= await programs.remember(carrying.ledger, session, fresh)
+    parts |= await _remembered(carrying, answers)
+    ready = [_with_parts(carrying, work, parts, answers) for work in good]
+    forgotten = [await outlined(carrying, work) for work in before if not work.parts]
+    return chunk.updated([*before, *new, *ready, *forgotten])
+
+
+async def _known(
+    carrying: Carrying, session: AsyncSession, keys: Set[CacheKey]
+) -> dict[CacheKey, Parts]:
+    """What was compiled before, by this carrier or by anybody."""
+    parts = {key: carrying.compiled[key] for key in keys if key in carrying.compiled}
+    if unseen := keys - parts.keys():
+        parts |= await programs.cached(carrying.ledger, session, unseen)
     carrying.compiled.clear()
     carrying.compiled.update(parts)
-    return chunk.updated(
-        work if work.end is not None else _with_parts(carrying, work, parts, answers)
-        for work in works
-    )
+    return parts
+
+
+async def _remembered(
+    carrying: Carrying, answers: Mapping[CacheKey, Compilation]
+) -> dict[CacheKey, Parts]:
+    fresh = {key: one.answer for key, one in answers.items() if isinstance(one.answer, list)}
+    if not fresh:
+        return {}
+    async with carrying.ledger.begin() as session:
+        parts = await programs.remember(carrying.ledger, session, fresh)
+    carrying.compiled.update(parts)
+    return parts
 
 
 async def _with_programs(
     carrying: Carrying, session: AsyncSession, works: Sequence[Work]
 ) -> list[Work]:
-    """A job fails alone where its program cannot be read."""
     stored = await programs.of_jobs(carrying.ledger, session, [work.job.id for work in works])
-    return [_unless_unreadable(replace(w, programs=tuple(stored[w.job.id]))) for w in works]
+    return [replace(work, programs=tuple(stored[work.job.id])) for work in works]
 
 
 def _unless_unreadable(work: Work) -> Work:
+    """A job fails alone where its program cannot be read."""
     for one in work.programs:
         if (error := one.unreadable) is not None:
             what = f"Program {one.program.name!r} cannot be read: {error.what}"
@@ -85,21 +97,6 @@ def _unless_unreadable(work: Work) -> Work:
                 JobState.FAILED, str(InputError(what, where=error.where, remedy=KEEP_ANEW))
             )
     return work
-
-
-def key_of(carrying: Carrying, work: Work, stored: StoredProgram) -> CacheKey:
-    chosen = work.job.options
-    options: dict[str, Any] = {
-        "revision": COMPILER_REVISION,
-        "optimization_level": chosen.optimization_level,
-        "seed": chosen.seed,
-        "compiler": chosen.compiler and chosen.compiler.value,
-        "observables": stored.program.observables,
-        "format": stored.program.format,
-    }
-    if chosen.compiler is Compiler.BEST:
-        options["budget_seconds"] = chosen.compile_budget_seconds
-    return CacheKey(stored.program_hash, carrying.qpu.target_hash, digest(options))
 
 
 async def _compile(carrying: Carrying, program: Program, work: Work) -> Compilation:

@@ -38,6 +38,8 @@ class Work:
     programs: tuple[StoredProgram, ...] = ()
     parts: tuple[tuple[StoredPiece, ...], ...] = ()
     """Per program its compiled circuits: several where observables need several bases."""
+    is_outline: bool = False
+    """What the QPU was given is not known any more: `parts` say how to read its result, no more."""
     ticket: Ticket | None = None
     outcome: Outcome | None = None
     finished: Finished | None = None
@@ -45,6 +47,11 @@ class Work:
     is_left: bool = False
     """The QPU has it, and its result is for a later run of this carrier."""
     timings: dict[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def payload_hashes(self) -> list[list[str]]:
+        """Of its circuits, by program."""
+        return [[part.payload_hash for part in parts] for parts in self.parts]
 
     @property
     def executables(self) -> tuple[Executable, ...]:

@@ -121,8 +121,10 @@ class PayloadStore:
     async def _fetch(self, key: str, url: str) -> bytes:
         try:
             content = await asyncio.to_thread(_read, url)
+        except FileNotFoundError as error:
+            raise OperatorNeeded(f"Payload {key} is gone", where=url) from error
         except Exception as error:  # each file system has errors of its own
-            raise OperatorNeeded(f"Payload {key} cannot be read: {error}", where=url) from error
+            raise Unavailable(f"Payload {key} cannot be read now: {error}", where=url) from error
         if hashlib.sha256(content).hexdigest() != key:
             raise OperatorNeeded(f"Payload {key} is damaged", where=url, remedy="Restore it.")
         return content

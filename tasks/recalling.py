@@ -47,10 +47,11 @@ async def recalled(carrying: Carrying, session: AsyncSession, works: Sequence[Wo
     given = {
         work.job.id: _given(work, wanted[work.job.id], ever, handovers[work.job.id].content_hash)
         for work in works
+        if work.job.id in handovers
     }
     keys = {key for keys in given.values() for key in keys}
     parts = await programs.cached(carrying.ledger, session, keys)
-    return [_with_parts(work, given[work.job.id], parts) for work in works]
+    return [_with_parts(work, given.get(work.job.id, ()), parts) for work in works]
 
 
 def _given(

@@ -91,7 +91,7 @@ async def test_a_missing_file_is_reported_and_submitting_the_content_again_mends
     stored = await kept(ledger, LARGE)
     await record(ledger, stored)
     file_of(stored).unlink()
-    with pytest.raises(OperatorNeeded, match="cannot be read"):
+    with pytest.raises(OperatorNeeded, match="is gone"):
         await read(ledger, stored.hash)
     await record(ledger, await kept(ledger, LARGE))
     assert await read(ledger, stored.hash) == LARGE

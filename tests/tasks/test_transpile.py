@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from qpuflow.domain.errors import Unavailable
 from qpuflow.domain.job import JobState
 from qpuflow.ledger.payload_store import INLINE_BYTES
 from qpuflow.tasks.transpile import KEEP_ANEW, transpile
@@ -101,6 +102,23 @@ async def test_a_program_that_cannot_be_read_fails_its_job_alone(
     assert str(file) in reason
     assert reason.endswith(KEEP_ANEW)
     assert len(qpu.executions()) == 2
+
+
+async def test_a_program_whose_file_cannot_be_read_now_fails_no_job(
+    pipeline: Pipeline, qpu: JournalledQpu, tmp_path: Path
+) -> None:
+    (job_id,) = await pipeline.submit(source=LARGE)
+    file = file_of(tmp_path, LARGE)
+    aside = file.rename(tmp_path / "aside")
+    file.mkdir()
+    carrying = await pipeline.begin(await pipeline.batch_of(job_id))
+    chunk = await pipeline.take(carrying)
+    with pytest.raises(Unavailable, match="cannot be read now"):
+        await run(transpile, chunk)
+    file.rmdir()
+    aside.rename(file)
+    await pipeline.steps(chunk)
+    assert (await pipeline.job(job_id)).state is JobState.COMPLETED
 
 
 LOSE = """UPDATE payloads SET body = NULL, url = 'file:///nowhere', created_at = {since}

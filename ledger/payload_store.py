@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import uuid4
 
-import fsspec  # pyright: ignore[reportMissingTypeStubs]  it ships none
 from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -140,9 +139,16 @@ async def _require_files(session: AsyncSession, urls: Sequence[str]) -> None:
             raise Unavailable("A payload was collected before it was named", where=url)
 
 
+def filesystem_at(url: str) -> tuple[Any, str]:
+    """And the path on it. Most who ask the ledger touch no large payload, so fsspec waits."""
+    import fsspec  # pyright: ignore[reportMissingTypeStubs]  it ships none
+
+    return fsspec.url_to_fs(url)
+
+
 def _write(url: str, content: bytes) -> None:
     """Under another name first: a reader never sees half of it."""
-    filesystem, path = fsspec.url_to_fs(url)
+    filesystem, path = filesystem_at(url)
     if filesystem.exists(path) and age_seconds(filesystem, path) < FRESH_SECONDS:
         return
     filesystem.makedirs(filesystem._parent(path), exist_ok=True)  # noqa: SLF001  fsspec's own idiom
@@ -152,7 +158,7 @@ def _write(url: str, content: bytes) -> None:
 
 
 def _exists(url: str) -> bool:
-    filesystem, path = fsspec.url_to_fs(url)
+    filesystem, path = filesystem_at(url)
     return bool(filesystem.exists(path))
 
 
@@ -162,5 +168,5 @@ def age_seconds(filesystem: Any, path: str) -> float:
 
 
 def _read(url: str) -> bytes:
-    filesystem, path = fsspec.url_to_fs(url)
+    filesystem, path = filesystem_at(url)
     return cast("bytes", filesystem.cat_file(path))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
-import fsspec  # pyright: ignore[reportMissingTypeStubs]  it ships none
 from sqlalchemy import (
     ColumnElement,
     CursorResult,
@@ -32,6 +31,7 @@ from qpuflow.ledger.payload_store import (
     COLLECT_AFTER_SECONDS,
     COLLECTING,
     age_seconds,
+    filesystem_at,
     seconds_ago,
 )
 from qpuflow.ledger.schema import (
@@ -170,7 +170,7 @@ async def _unnamed(session: AsyncSession, files: Sequence[str]) -> list[str]:
 
 
 def _old_files(url: str) -> list[str]:
-    filesystem, root = fsspec.url_to_fs(url)
+    filesystem, root = filesystem_at(url)
     if not filesystem.exists(root):
         return []
     files = cast("list[str]", filesystem.find(root))
@@ -179,7 +179,7 @@ def _old_files(url: str) -> list[str]:
 
 def _remove_old(url: str, files: Sequence[str]) -> int:
     """Looks at the age again: whoever keeps the same content has renewed the file."""
-    filesystem, _ = fsspec.url_to_fs(url)
+    filesystem, _ = filesystem_at(url)
     old = [file for file in files if age_seconds(filesystem, file) > COLLECT_AFTER_SECONDS]
     for file in old:
         filesystem.rm_file(file)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qpuflow.domain.calibration import Measured, Quantity
+from qpuflow.domain.calibration import Measured
+from qpuflow.domain.quantity import Quantity
 from qpuflow.ledger import calibrations, qpus, telemetry
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.telemetry import Reading

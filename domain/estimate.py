@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qpuflow.domain.device import Pace
-
 if TYPE_CHECKING:
+    from qpuflow.domain.device import Pace
     from qpuflow.domain.parsing import ParsedProgram
     from qpuflow.domain.request import JobRequest
 

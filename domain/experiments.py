@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qpuflow.domain.calibration import Quantity
 from qpuflow.domain.fits import Decay, Fit, fit
+from qpuflow.domain.quantity import Quantity
 from qpuflow.domain.request import Program, ProgramFormat
 
 if TYPE_CHECKING:

@@ -15,10 +15,11 @@ from prefect.runtime import flow_run
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.blocks import QbloxQpu, load_qpu
-from qpuflow.domain.calibration import CalibrationPlan, Measured, OnDrift, Quantity
+from qpuflow.domain.calibration import CalibrationPlan, Measured, OnDrift
 from qpuflow.domain.device import Control
 from qpuflow.domain.experiments import Experiment, Found, experiment
 from qpuflow.domain.principal import service
+from qpuflow.domain.quantity import Quantity
 from qpuflow.domain.request import JobOptions, JobRequest
 from qpuflow.flows import calibration_pages
 from qpuflow.flows.own_jobs import counts_from

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from prefect.artifacts import acreate_image_artifact, acreate_table_artifact
 
-from qpuflow.domain.calibration import Band, Measured, Quantity
+from qpuflow.domain.calibration import Band, Measured
+from qpuflow.domain.quantity import Quantity
 
 _log = logging.getLogger("prefect.qpuflow")
 AXES = {

@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Select, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from qpuflow.domain.calibration import Confusion, Matrix, Measured, Quantity
+from qpuflow.domain.calibration import Confusion, Matrix, Measured
 from qpuflow.domain.principal import Principal
+from qpuflow.domain.quantity import Quantity
 from qpuflow.ledger.schema import CalibrationRow
 
 

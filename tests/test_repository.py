@@ -172,6 +172,25 @@ def test_the_flows_are_hardly_heavier_to_import_than_prefect() -> None:
     assert heavy & modules == set()
 
 
-def test_the_command_line_does_without_prefect_until_it_needs_it() -> None:
-    _, modules = imported("qpuflow.deployments.cli", times=1)
-    assert {"prefect", "qiskit", "xarray", "sqlalchemy", "numpy"} & modules == set()
+HELP = """
+import json, sys
+from qpuflow.deployments.cli import main
+sys.argv = ["qpuflow", "--help"]
+try:
+    main()
+finally:
+    print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_who_asks_for_help_waits_for_nothing_that_only_work_needs() -> None:
+    code, said = run(sys.executable, "-W", "ignore", "-c", HELP)
+    assert code == 0, said
+    work = {"prefect", "qiskit", "xarray", "sqlalchemy", "numpy", "pydantic", "psutil", "httpx"}
+    assert work & set(json.loads(said.splitlines()[-1])) == set()
+
+
+def test_who_asks_the_ledger_waits_for_neither_prefect_nor_circuits_nor_payloads() -> None:
+    _, modules = imported("qpuflow.client.connection", times=1)
+    others = {"prefect", "qiskit", "xarray", "numpy", "fsspec", "stamina", "icalendar", "httpx"}
+    assert others & modules == set()

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from pydantic import TypeAdapter
 from rich.console import Console
 
-from qpuflow.domain.settings import Settings
+if TYPE_CHECKING:
+    from qpuflow.domain.settings import Settings
 
 T = TypeVar("T")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON; the schema is in docs/cli.md.")]
@@ -34,6 +34,8 @@ class State:
 
     @cached_property
     def settings(self) -> Settings:
+        from qpuflow.domain.settings import Settings
+
         return Settings(**self.given)
 
     def call(self, action: Callable[[Any], Awaitable[T]]) -> T:
@@ -53,5 +55,7 @@ def settings_of(context: typer.Context) -> Settings:
 
 def print_json(value: Any) -> None:
     """Any value of ours, indented, on standard output."""
+    from pydantic import TypeAdapter
+
     text = TypeAdapter(type(value)).dump_json(value, indent=2, exclude_none=False)
     sys.stdout.write(text.decode() + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from qpuflow.deployments.cli.context import Json, State, console, print_json
-from qpuflow.domain.device import Control
 
 if TYPE_CHECKING:
     from qpuflow.client.connection import Connection
@@ -28,17 +28,17 @@ def add_to(app: typer.Typer) -> None:
 
 def pause(context: typer.Context, qpu: QpuName, reason: Reason = None) -> None:
     """Stop a QPU after the current job. Jobs are accepted, and wait."""
-    _set(context, qpu, Control.PAUSED, reason)
+    _set(context, qpu, "paused", lambda c: c.controls.pause(qpu, reason))
 
 
 def resume(context: typer.Context, qpu: QpuName) -> None:
     """Open a QPU that was paused, drained or taken offline."""
-    _set(context, qpu, Control.OPEN, None)
+    _set(context, qpu, "open", lambda c: c.controls.resume(qpu))
 
 
 def drain(context: typer.Context, qpu: QpuName, reason: Reason = None) -> None:
     """Accept nothing more on a QPU. What is queued runs."""
-    _set(context, qpu, Control.DRAINING, reason)
+    _set(context, qpu, "draining", lambda c: c.controls.drain(qpu, reason))
 
 
 def offline(
@@ -47,7 +47,7 @@ def offline(
     reason: Annotated[str, typer.Argument(help="What everybody is told.")],
 ) -> None:
     """Accept nothing more on a QPU, and stop it after the current job."""
-    _set(context, qpu, Control.OFFLINE, reason)
+    _set(context, qpu, "offline", lambda c: c.controls.take_offline(qpu, reason))
 
 
 def move_up(
@@ -85,7 +85,8 @@ def history(
     console.print(table)
 
 
-def _set(context: typer.Context, qpu: str, control: Control, reason: str | None) -> None:
-    state = context.ensure_object(State)
-    state.call(lambda connection: connection.controls.set(qpu, control, reason))
-    console.print(f"{qpu} is {control.value}")
+def _set(
+    context: typer.Context, qpu: str, word: str, change: Callable[[Connection], Awaitable[None]]
+) -> None:
+    context.ensure_object(State).call(change)
+    console.print(f"{qpu} is {word}")

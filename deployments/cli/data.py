@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qpuflow.deployments.cli.context import console, settings_of
-from qpuflow.domain.endpoints import find_endpoints
-from qpuflow.domain.settings import Settings
+
+if TYPE_CHECKING:
+    from qpuflow.domain.settings import Settings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,6 +56,7 @@ def _places(settings: Settings) -> tuple[str, str, str]:
     """The URLs of the ledger, of Prefect's database and of the payloads."""
     from sqlalchemy.engine import make_url
 
+    from qpuflow.domain.endpoints import find_endpoints
     from qpuflow.flows.open_ledger import payload_url
 
     ledger = find_endpoints(settings).ledger_url.get_secret_value()

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from qpuflow.client.connection import Connection, connect
 from qpuflow.deployments.cli import tables
+from qpuflow.deployments.cli.announcing import PLAN, show
 from qpuflow.deployments.cli.context import console, notes
-from qpuflow.deployments.cli.stack import PLAN, show
 from qpuflow.deployments.stack.control import running_stack
 from qpuflow.deployments.stack.plan import SHIPPED_RACK
 from qpuflow.domain.admission import check_request, requested

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import typer
 
-from qpuflow.deployments.cli import tables
 from qpuflow.deployments.cli.context import (
     Json,
     State,
@@ -20,14 +19,13 @@ from qpuflow.deployments.cli.context import (
     settings_of,
 )
 from qpuflow.domain.errors import Unavailable
-from qpuflow.domain.job import JobState
 from qpuflow.domain.moments import read_moment
-from qpuflow.domain.report import JobReport
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from qpuflow.client.connection import Connection, Receipt
+    from qpuflow.domain.report import JobReport
 
 Files = tuple[list["xr.Dataset"], dict[int, list[bytes]]]
 JobText = Annotated[str, typer.Argument(metavar="JOB", help="Id, its first characters, or key.")]
@@ -127,6 +125,7 @@ def _moment(context: typer.Context, text: str | None) -> datetime | None:
 
 def status(context: typer.Context, job: JobText, json: Json = False) -> None:
     """How a job is doing, and everything that happened to it."""
+    from qpuflow.deployments.cli import tables
 
     async def read(connection: Connection) -> JobReport:
         return await connection.status(await connection.find(job))
@@ -164,6 +163,7 @@ def result(
 
 def cancel(context: typer.Context, job: JobText, json: Json = False) -> None:
     """Cancel a job: at once if it is queued; a running one is stopped on its QPU."""
+    from qpuflow.domain.job import JobState
 
     async def ask(connection: Connection) -> JobReport:
         job_id = await connection.find(job)
@@ -187,6 +187,8 @@ def jobs(
     json: Json = False,
 ) -> None:
     """Your newest jobs."""
+    from qpuflow.deployments.cli import tables
+
     found = context.ensure_object(State).call(lambda c: c.jobs(qpu=qpu, limit=limit))
     print_json(found) if json else console.print(tables.jobs(found))
 
@@ -222,6 +224,9 @@ def _show_note(receipt: Receipt) -> None:
 
 
 def _finish(report: JobReport, *, as_json: bool) -> None:
+    from qpuflow.deployments.cli import tables
+    from qpuflow.domain.job import JobState
+
     print_json(report) if as_json else console.print(tables.result(report))
     if report.state is not JobState.COMPLETED:
         sys.exit(1)

@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from qpuflow.deployments.cli.context import Json, State, console, print_json
-from qpuflow.domain.device import Control, DeviceStatus
 
 if TYPE_CHECKING:
     from qpuflow.client.connection import Connection
@@ -55,12 +54,16 @@ def _row(qpu: RegisteredQpu, queued: int) -> dict[str, Any]:
 
 def _status(qpu: RegisteredQpu) -> tuple[str, str | None]:
     """What its operators say comes before what it says of itself."""
+    from qpuflow.domain.device import Control
+
     if qpu.control is not Control.OPEN:
         return qpu.control.value, qpu.control_reason
     return qpu.status.value, qpu.status_reason
 
 
 def _table(found: list[RegisteredQpu], queues: dict[str, int]) -> Table:
+    from qpuflow.domain.device import DeviceStatus
+
     table = Table("qpu", "status", "qubits", "max shots", "lanes", "open jobs", "description")
     for qpu in found:
         word, why = _status(qpu)

@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from qpuflow.deployments.cli.context import Json, console, notes, print_json, settings_of
-from qpuflow.deployments.stack.control import run_stack, start_detached, stop_stack
-from qpuflow.deployments.stack.events import Event, Phase
-from qpuflow.deployments.stack.plan import WORKER_TYPE, Plan
-from qpuflow.domain.endpoints import find_endpoints, find_record
+from qpuflow.deployments.cli.context import Json, console, print_json, settings_of
 from qpuflow.domain.errors import NotFound
 
-COLORS = {
-    Phase.READY: "green",
-    Phase.CRASHED: "red",
-    Phase.FAILED: "bold red",
-    Phase.STARTING: "dim",
-}
+if TYPE_CHECKING:
+    from qpuflow.deployments.stack.events import Event
 
 
 def add_to(app: typer.Typer) -> None:
     for command in (up, down, doctor, logs, env, demo):
         app.command()(command)
-
-
-PLAN = Plan(worker_type=WORKER_TYPE)
-
-
-def show(event: Event) -> None:
-    """One line for each thing that happens to a part."""
-    style = COLORS.get(event.phase, "")
-    notes.print(f"[{style}]{escape(str(event))}[/]" if style else escape(str(event)))
 
 
 def up(
@@ -44,6 +27,11 @@ def up(
     port: Annotated[int | None, typer.Option(help="Of the Prefect UI; 0: any free one.")] = None,
 ) -> None:
     """Start the stack: PostgreSQL, Prefect with its UI, and a worker for each QPU."""
+    from qpuflow.deployments.cli.announcing import PLAN, show
+    from qpuflow.deployments.stack.control import run_stack, start_detached
+    from qpuflow.deployments.stack.events import Phase
+    from qpuflow.domain.endpoints import find_endpoints
+
     settings = settings_of(context)
     if port is not None:
         settings = settings.model_copy(update={"port": port})
@@ -62,6 +50,8 @@ def up(
 
 def down(context: typer.Context) -> None:
     """Stop the stack. Jobs that have not ended go on when it is up again."""
+    from qpuflow.deployments.stack.control import stop_stack
+
     settings = settings_of(context)
     stopped = asyncio.run(stop_stack(settings))
     console.print("Stopped" if stopped else f"Nothing was running for {settings.root}")
@@ -102,6 +92,8 @@ def logs(
 
 def env(context: typer.Context) -> None:
     """Shell lines that point Prefect's own tools at the stack: eval "$(qpuflow env)"."""
+    from qpuflow.domain.endpoints import find_endpoints
+
     settings = settings_of(context)
     endpoints = find_endpoints(settings)
     console.print(f"export PREFECT_API_URL={endpoints.prefect_api_url}", markup=False)
@@ -121,6 +113,7 @@ def demo(
 ) -> None:
     """Run every program of a folder and show what came out. Starts a stack if none runs."""
     from qpuflow.deployments.cli.demo import run_demo
+    from qpuflow.domain.endpoints import find_record
 
     settings = settings_of(context)
     keep = find_record(settings) is not None

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qpuflow.deployments.cli.context import Json, State, console, print_json
-from qpuflow.domain.calibration import Quantity
+from qpuflow.domain.quantity import Quantity
 
 if TYPE_CHECKING:
     from qpuflow.domain.calibration import Measured

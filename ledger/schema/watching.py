@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from qpuflow.domain.calibration import Quantity
+from qpuflow.domain.quantity import Quantity
 from qpuflow.ledger.schema.base import Base, one_of
 
 

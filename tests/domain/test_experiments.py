@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from qiskit import qasm3
 from qiskit.quantum_info import Operator, Statevector
 
-from qpuflow.domain.calibration import Quantity
 from qpuflow.domain.experiments import CLIFFORDS, Experiment, Found, experiment, ones
 from qpuflow.domain.fits import Decay, fit
+from qpuflow.domain.quantity import Quantity
 
 SHOTS = 4000
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from qpuflow.domain.calibration import Band, Confusion, Measured, Quantity
+from qpuflow.domain.calibration import Band, Confusion, Measured
 from qpuflow.domain.errors import AccessDenied
 from qpuflow.domain.principal import service
+from qpuflow.domain.quantity import Quantity
 from qpuflow.ledger import calibrations, telemetry
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.retention import forget_telemetry

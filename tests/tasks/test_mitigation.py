@@ -9,9 +9,10 @@ import pytest
 import xarray as xr
 from sqlalchemy import delete
 
-from qpuflow.domain.calibration import Measured, Quantity
+from qpuflow.domain.calibration import Measured
 from qpuflow.domain.errors import InputError
 from qpuflow.domain.principal import service
+from qpuflow.domain.quantity import Quantity
 from qpuflow.ledger import calibrations
 from qpuflow.ledger.dataset_codec import decode
 from qpuflow.ledger.schema import CalibrationRow

@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints requirements.lock
 export QPUFLOW_HOME ?= $(CURDIR)/.qpuflow
+# As a container may set it: each of a stack's processes would compile every package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup run up down test chaos lint types bench lock
 

@@ -53,7 +53,8 @@ async def load_qpu(reference: str) -> QpuBlock:
     except ValueError as error:
         raise BlockMissing(
             f"There is no block {reference!r}",
-            remedy="Create it in the Prefect UI under Blocks, or run `qpuflow up`.",
+            remedy="`prefect block ls` shows those there are; more are made in the Prefect UI, "
+            "under Blocks. `qpuflow up` makes those of the shipped QPUs.",
         ) from error
     if not isinstance(block, QpuBlock):
         raise OperatorNeeded(f"Block {reference!r} is not a QPU")

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, NoReturn
 from uuid import UUID
 
-from sqlalchemy import TextClause, select, text
+from sqlalchemy import TextClause, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.job import IllegalTransition, JobState, sources_of
@@ -153,6 +153,12 @@ async def require_move(
     moved = await move(session, principal, job_ids, to, reason=reason, besides=besides)
     if missing := set(job_ids) - moved:
         await refuse(session, missing, to)
+
+
+async def explain(session: AsyncSession, job_id: UUID, reason: str) -> None:
+    """Why a job that is being handed over stays where it is; gone with its next change of state."""
+    here = (JobRow.id == job_id, JobRow.state == JobState.RUNNING)
+    await session.execute(update(JobRow).where(*here).values(reason=reason))
 
 
 async def refuse(session: AsyncSession, job_ids: Collection[UUID], to: JobState) -> NoReturn:

@@ -160,9 +160,11 @@ async def _renewed(carrying: Carrying, driver: Driver) -> Driver:
 
 async def _may_after(chunk: Chunk, work: Work, pause_seconds: float, refusal: Refused) -> bool:
     """Whether the job is still wanted, and its turn, once the QPU has been left alone."""
-    name = chunk.carrying.qpu.name
-    _log.warning("%s is asked again in %.3g s, since it refused: %s", name, pause_seconds, refusal)
-    until = time.monotonic() + pause_seconds
+    carrying, until = chunk.carrying, time.monotonic() + pause_seconds
+    why = f"{carrying.qpu.name} refused, and is asked again in {pause_seconds:.3g} s: {refusal}"
+    _log.warning("%s", why)
+    async with carrying.ledger.look(durable=False) as session:
+        await events.explain(session, work.job.id, why)
     while (rest := until - time.monotonic()) > 0:
         await asyncio.sleep(min(rest, LOOK_SECONDS))
         if not await _may(chunk, work):

@@ -241,6 +241,8 @@ def _write_netcdf(datasets: list[xr.Dataset], folder: Path) -> None:
 
 
 def _write_executed(circuits: dict[int, list[bytes]], folder: Path) -> None:
+    if not circuits:
+        notes.print("note: no circuit of this job is known to have run; none was written")
     folder.mkdir(parents=True, exist_ok=True)
     for position, parts in circuits.items():
         for part, content in enumerate(parts):

@@ -141,6 +141,17 @@ async def test_a_cancelled_job_says_so_and_has_no_result(
     assert again.code == 0
 
 
+async def test_where_nobody_knows_what_ran_it_is_said_that_nothing_was_written(
+    stack: Installation, tmp_path: Path
+) -> None:
+    job = (await stack.run("submit", FILES[1], "--qpu", "aer", "--wait", "--json")).json["job_id"]
+    await stack.rows("DELETE FROM executed WHERE job_id = $1", job)
+    written = await stack.run("result", job, "--executed", tmp_path / "out")
+    assert written.code == 0, written
+    assert "no circuit of this job is known to have run" in written.message
+    assert not list((tmp_path / "out").iterdir())
+
+
 async def test_waiting_has_an_end_and_the_job_goes_on(stack: Installation, tmp_path: Path) -> None:
     program = tmp_path / "long.qasm"
     program.write_text(LONG)

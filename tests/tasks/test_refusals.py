@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 
 import pytest
@@ -68,10 +69,14 @@ async def test_a_qpu_that_is_away_uses_up_no_job_s_attempts(
     qpu.refuses, qpu.away = True, away
     carried = asyncio.create_task(carry(pipeline, job_id))
     await refused(qpu, PATIENT_TIMES + 3)
+    assert re.fullmatch(
+        r"journalled refused, and is asked again in \S+ s: Not now",
+        (await pipeline.job(job_id)).reason or "",
+    )
     qpu.refuses = False
     await carried
     job = await pipeline.job(job_id)
-    assert (job.state, job.attempt) == (JobState.COMPLETED, 1)
+    assert (job.state, job.attempt, job.reason) == (JobState.COMPLETED, 1, None)
     assert len(qpu.executions()) == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Select, func, insert, select, text, update
@@ -55,33 +56,37 @@ async def join(session: AsyncSession, carried_by: CarriedBy, job_count: int = 1)
 # Locks the batch: its runner closes it under the same lock. Not against those who only refer to
 # it: whoever changes a job twice does, with its project's allowances locked, for which we wait
 # further on.
-_JOIN = text(
-    """
+JOIN = """
     UPDATE batches SET
-        job_count = job_count + CASE WHEN job_count < :most THEN :jobs ELSE 0 END,
+        job_count = job_count + CASE WHEN job_count < :most THEN :joining ELSE 0 END,
         state = CASE WHEN job_count < :most THEN state ELSE 'closed' END,
         closed_at = CASE WHEN job_count < :most THEN closed_at ELSE now() END
     WHERE qpu = :qpu AND "user" = :user AND project = :project AND kind = 'shared'
       AND state <> 'closed'
       AND coalesce(not_before, '-infinity') = coalesce(CAST(:start AS timestamptz), '-infinity')
+      {condition}
     RETURNING id, state <> 'closed' AS accepts, pg_notify(:channel, CAST(id AS text))
-    """
-)
+"""
+_JOIN = text(JOIN.format(condition=""))
 
 
 async def _accepting(session: AsyncSession, carried_by: CarriedBy, job_count: int) -> UUID | None:
     """The open batch with so many more jobs in it; one that is full is closed instead."""
-    values = {
+    found = (await session.execute(_JOIN, joining(carried_by, job_count))).one_or_none()
+    return found.id if found is not None and found.accepts else None
+
+
+def joining(carried_by: CarriedBy, job_count: int) -> dict[str, Any]:
+    """The values for `JOIN`."""
+    return {
         "qpu": carried_by.qpu,
         "user": carried_by.user,
         "project": carried_by.project,
         "start": carried_by.not_before,
-        "jobs": job_count,
+        "joining": job_count,
         "most": MAX_JOBS,
         "channel": Channel.JOINED.value,
     }
-    found = (await session.execute(_JOIN, values)).one_or_none()
-    return found.id if found is not None and found.accepts else None
 
 
 async def _open(

@@ -43,7 +43,7 @@ def seconds_ago(seconds: float) -> ColumnElement[datetime]:
 # As text: SQLAlchemy takes longer to build it than PostgreSQL to execute it. What is fresh is only
 # locked: until something names it in this transaction, it is not collected either. Sorted, so that
 # two who record the same payloads do not wait for each other.
-RECORDED = """wanted AS (
+RECORDED_IF = """wanted AS (
     SELECT * FROM unnest(
         CAST(:hashes AS text[]), CAST(:sizes AS bigint[]), CAST(:types AS text[]),
         CAST(:bodies AS bytea[]), CAST(:urls AS text[])
@@ -54,10 +54,12 @@ RECORDED = """wanted AS (
     FOR KEY SHARE
 ), recorded AS (
     INSERT INTO payloads (hash, size_bytes, media_type, body, url)
-    SELECT * FROM wanted WHERE hash NOT IN (SELECT hash FROM fresh) ORDER BY hash
+    SELECT * FROM wanted WHERE hash NOT IN (SELECT hash FROM fresh){condition} ORDER BY hash
     ON CONFLICT (hash) DO UPDATE
         SET created_at = now(), body = excluded.body, url = excluded.url
+    RETURNING hash
 )"""
+RECORDED = RECORDED_IF.format(condition="")
 """Part of the WITH of whoever names payloads, with the values of `PayloadStore.to_record`."""
 ALONE = "WITH {recorded} SELECT"
 _RECORD = text(ALONE.format(recorded=RECORDED))

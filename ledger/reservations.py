@@ -24,12 +24,13 @@ from qpuflow.ledger.allowances import limits, lock, value_of
 from qpuflow.ledger.schema import AllowanceRow, JobRow, ReservationRow
 
 # As text: SQLAlchemy takes a millisecond to build it, which each job would pay.
-RESERVE = """
-WITH wanted AS (
-    SELECT * FROM unnest(CAST(:jobs AS uuid[]), CAST(:amounts AS numeric[])) AS w (job, amount)
+RESERVED = """expected AS (
+    SELECT * FROM unnest(CAST(:jobs AS uuid[]), CAST(:amounts AS numeric[])) AS e (job, amount)
+    {condition}
 ), book AS (
     SELECT name FROM projects
     WHERE name = :project AND EXISTS (SELECT FROM allowances WHERE project = :project)
+        AND EXISTS (SELECT FROM expected)
     FOR NO KEY UPDATE
 ), raised AS (
     UPDATE allowances a SET reserved = a.reserved + :total FROM book
@@ -38,18 +39,20 @@ WITH wanted AS (
     RETURNING a.id
 ), kept AS (
     INSERT INTO reservations (job_id, allowance_id, amount)
-    SELECT wanted.job, raised.id, wanted.amount FROM raised, wanted
-){accepted}
-SELECT a.id FROM allowances a
-WHERE a.project = :project AND (a.qpu IS NULL OR a.qpu = :qpu) AND a.unit = :unit
-  AND a.id NOT IN (SELECT id FROM raised)
-"""
-ACCEPTED = """, accepted AS (
-    INSERT INTO job_events (job_id, actor, via, to_state, detail)
-    SELECT job, :actor, :via, 'queued', 'accepted' FROM wanted
+    SELECT expected.job, raised.id, expected.amount FROM raised, expected
 )"""
-_RESERVE = text(RESERVE.format(accepted=""))
-_ACCEPT = text(RESERVE.format(accepted=ACCEPTED))
+LEFT_OUT = """SELECT a.id FROM allowances a
+    WHERE a.project = :project AND (a.qpu IS NULL OR a.qpu = :qpu) AND a.unit = :unit
+      AND a.id NOT IN (SELECT id FROM raised)
+"""
+"""The allowances of which there was not enough, by the numbers that `RESERVED` saw."""
+ACCEPTED = """accepted AS (
+    INSERT INTO job_events (job_id, actor, via, to_state, detail)
+    SELECT job, :actor, :via, 'queued', 'accepted' FROM expected
+)"""
+_RESERVED = RESERVED.format(condition="")
+_RESERVE = text(f"WITH {_RESERVED} {LEFT_OUT}")
+_ACCEPT = text(f"WITH {_RESERVED}, {ACCEPTED} {LEFT_OUT}")
 
 
 async def reserve(session: AsyncSession, scope: Scope, estimates: Mapping[UUID, float]) -> None:
@@ -74,19 +77,23 @@ async def _reserve(
     estimates: Mapping[UUID, float],
     **values: str,
 ) -> None:
+    wanted = expecting(scope, estimates)
+    if left_out := list(await session.scalars(statement, {**values, **wanted})):
+        amounts = dict(zip(wanted["jobs"], wanted["amounts"], strict=True))
+        await _look_again(session, amounts, left_out, wanted["total"])
+
+
+def expecting(scope: Scope, estimates: Mapping[UUID, float]) -> dict[str, Any]:
+    """The values for `RESERVED` and `LEFT_OUT`."""
     amounts = {job_id: exact(seconds) for job_id, seconds in estimates.items()}
-    total = sum(amounts.values(), Decimal(0))
-    wanted = {
-        **values,
+    return {
         "project": scope.project,
         "unit": scope.unit,
         "qpu": scope.qpu,
-        "total": total,
+        "total": sum(amounts.values(), Decimal(0)),
         "jobs": list(amounts),
         "amounts": list(amounts.values()),
     }
-    if left_out := list(await session.scalars(statement, wanted)):
-        await _look_again(session, amounts, left_out, total)
 
 
 async def _look_again(

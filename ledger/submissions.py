@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,29 +13,15 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from qpuflow.domain.errors import Conflict, InputError
-from qpuflow.domain.job import JobState
 from qpuflow.domain.policy import missed
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.quota import Scope
-from qpuflow.domain.request import JobRequest, ProgramFormat
-from qpuflow.ledger import accounts, batches, reservations
+from qpuflow.ledger import accounts, at_once, batches, reservations
 from qpuflow.ledger.batches import CarriedBy
 from qpuflow.ledger.database import Ledger
+from qpuflow.ledger.new_jobs import INSERTED, Submission, inserting
 from qpuflow.ledger.payload_store import Stored
 from qpuflow.ledger.preconditions import Known, ask
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptedProgram:
-    """A program that has been parsed, with the place of its source."""
-
-    name: str
-    format: ProgramFormat
-    source: Stored
-    parameters: list[dict[str, float]]
-    observables: dict[str, dict[str, float]]
-    num_qubits: int
-    num_clbits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +31,6 @@ class Accepted:
     job_id: UUID
     batch_id: UUID
     is_new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """One job to be."""
-
-    request: JobRequest
-    qpu: str
-    key: str
-    programs: Sequence[AcceptedProgram]
-    estimate_seconds: float
-
-    @property
-    def content_hash(self) -> str:
-        return self.request.content_hash(self.qpu)
 
 
 async def accept(
@@ -85,14 +55,42 @@ async def accept_all(
     """As `accept`, for many in one transaction: all of them, or none."""
     for _ in range(2):
         try:
-            async with ledger.begin() as session:
-                accepted = await _accept(ledger, session, principal, submissions, flow_run_id)
+            accepted = await _at_once(ledger, principal, submissions, flow_run_id)
+            if accepted is None:
+                async with ledger.begin() as session:
+                    accepted = await _accept(ledger, session, principal, submissions, flow_run_id)
             return [accepted[submission.key] for submission in submissions]
         except IntegrityError as error:
             # Another process wrote the same key between our look and our insert.
             if "uq_jobs_user_key" not in str(error.orig):
                 raise
     raise Conflict("A key is being used by another submission")
+
+
+async def _at_once(
+    ledger: Ledger,
+    principal: Principal,
+    submissions: Sequence[Submission],
+    flow_run_id: UUID | None,
+) -> dict[str, Accepted] | None:
+    """None where there may be something in the way."""
+    fresh, sources = _fresh(submissions, {}), _sources(submissions)
+    if flow_run_id or any(one.url for one in sources) or any(one.request.start_by for one in fresh):
+        return None
+    carried_by, *others = _groups(fresh, principal, None)
+    if others:
+        return None
+    jobs = {uuid4(): one for one in fresh}
+    async with ledger.look() as session:
+        recorded = await ledger.payloads.to_record(session, sources)
+        batch_id = await at_once.write(session, principal, carried_by, jobs, recorded)
+    if batch_id is None:
+        return None
+    return {one.key: Accepted(job_id, batch_id, is_new=True) for job_id, one in jobs.items()}
+
+
+def _sources(submissions: Sequence[Submission]) -> list[Stored]:
+    return [one.source for submission in submissions for one in submission.programs]
 
 
 async def _accept(
@@ -103,8 +101,7 @@ async def _accept(
     flow_run_id: UUID | None,
 ) -> dict[str, Accepted]:
     qpus, keys = {one.qpu for one in submissions}, [one.key for one in submissions]
-    sources = [one.source for submission in submissions for one in submission.programs]
-    recorded = await ledger.payloads.to_record(session, sources)
+    recorded = await ledger.payloads.to_record(session, _sources(submissions))
     met = await ask(session, principal, qpus, keys, recorded)
     fresh = _fresh(submissions, met.known)
     known = {key: Accepted(job.id, job.batch_id, is_new=False) for key, job in met.known.items()}
@@ -154,6 +151,9 @@ def _groups(
     return dict(sorted(groups.items(), key=lambda item: (item[0].qpu, item[0].not_before or now)))
 
 
+_INSERT = text(f"WITH {INSERTED.format(batch_id='batch_id', condition='')} SELECT")
+
+
 async def _write(
     session: AsyncSession,
     principal: Principal,
@@ -166,80 +166,12 @@ async def _write(
     for carried_by, group in groups.items():
         batch_id = await batches.join(session, carried_by, len(group))
         accepted |= {one.key: Accepted(uuid4(), batch_id, is_new=True) for one in group}
-    await _insert(session, principal, fresh, accepted)
+    jobs = {accepted[one.key].job_id: one for one in fresh}
+    batch_ids = {one.job_id: one.batch_id for one in accepted.values()}
+    await session.execute(_INSERT, inserting(principal, jobs, batch_ids))
     # Last, since others of the project wait from here to the commit.
     for qpu in dict.fromkeys(carried_by.qpu for carried_by in groups):
         group = [one for one in fresh if one.qpu == qpu]
         estimates = {accepted[one.key].job_id: one.estimate_seconds for one in group}
         await reservations.accept(session, principal, Scope(principal.project, qpu), estimates)
     return accepted
-
-
-_INSERT = text(
-    """
-    WITH wanted AS (
-        INSERT INTO jobs (
-            id, "user", project, qpu, key, content_hash, state, shots, options, program_count,
-            batch_id, attempt, carriers_lost, estimate_seconds, not_before, start_by
-        )
-        SELECT
-            id, "user", project, qpu, key, content_hash, state, shots, options, program_count,
-            batch_id, 1, 0, estimate_seconds, not_before, start_by
-        FROM json_populate_recordset(NULL::jobs, CAST(:jobs AS json))
-    )
-    INSERT INTO programs
-    SELECT * FROM json_populate_recordset(NULL::programs, CAST(:programs AS json))
-    """
-)
-
-
-async def _insert(
-    session: AsyncSession,
-    principal: Principal,
-    fresh: Sequence[Submission],
-    accepted: Mapping[str, Accepted],
-) -> None:
-    """In their order, with their programs."""
-    jobs = [_job(accepted[one.key], principal, one) for one in fresh]
-    programs = [row for one in fresh for row in _programs(accepted[one.key].job_id, one)]
-    await session.execute(_INSERT, {"jobs": _json(jobs), "programs": _json(programs)})
-
-
-def _json(rows: Sequence[Mapping[str, object]]) -> str:
-    return json.dumps(rows, default=str, separators=(",", ":"), allow_nan=False)
-
-
-def _job(accepted: Accepted, principal: Principal, submission: Submission) -> dict[str, object]:
-    return {
-        "id": accepted.job_id,
-        "user": principal.user,
-        "project": principal.project,
-        "qpu": submission.qpu,
-        "key": submission.key,
-        "content_hash": submission.content_hash,
-        "state": JobState.QUEUED.value,
-        "shots": submission.request.shots,
-        "options": submission.request.options.model_dump(mode="json"),
-        "program_count": len(submission.programs),
-        "batch_id": accepted.batch_id,
-        "estimate_seconds": submission.estimate_seconds,
-        "not_before": submission.request.not_before,
-        "start_by": submission.request.start_by,
-    }
-
-
-def _programs(job_id: UUID, submission: Submission) -> list[dict[str, object]]:
-    return [
-        {
-            "job_id": job_id,
-            "position": position,
-            "name": program.name,
-            "format": program.format.value,
-            "source_hash": program.source.hash,
-            "parameters": program.parameters,
-            "observables": program.observables,
-            "num_qubits": program.num_qubits,
-            "num_clbits": program.num_clbits,
-        }
-        for position, program in enumerate(submission.programs)
-    ]

@@ -14,7 +14,8 @@ from qpuflow.domain.principal import Principal
 from qpuflow.domain.request import JobRequest, Program
 from qpuflow.ledger import calibrations, submissions
 from qpuflow.ledger.database import Ledger
-from qpuflow.ledger.submissions import Accepted, AcceptedProgram, Submission
+from qpuflow.ledger.new_jobs import AcceptedProgram, Submission
+from qpuflow.ledger.submissions import Accepted
 from qpuflow.tasks.known import Known
 
 if TYPE_CHECKING:

@@ -28,8 +28,9 @@ from qpuflow.ledger import (
 )
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.dataset_codec import MEDIA_TYPE, encode
+from qpuflow.ledger.new_jobs import AcceptedProgram, Submission
 from qpuflow.ledger.results import Finished
-from qpuflow.ledger.submissions import Accepted, AcceptedProgram, Submission
+from qpuflow.ledger.submissions import Accepted
 
 QPU = "rack"
 SOURCE = 'OPENQASM 3.0; include "stdgates.inc"; qubit q; bit c; h q; c = measure q;'

@@ -13,7 +13,8 @@ from qpuflow.domain.errors import Conflict
 from qpuflow.domain.quota import QuotaExceeded, Scope
 from qpuflow.ledger import intents, submissions
 from qpuflow.ledger.database import Ledger
-from qpuflow.ledger.submissions import Accepted, Submission
+from qpuflow.ledger.new_jobs import Submission
+from qpuflow.ledger.submissions import Accepted
 from tests.ledger.account_book import grant
 from tests.ledger.entities import (
     ALICE,

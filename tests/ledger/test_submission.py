@@ -14,7 +14,6 @@ from qpuflow.domain.job import JobState
 from qpuflow.domain.principal import Principal, Role, service
 from qpuflow.ledger import accounts, events, jobs, reports
 from qpuflow.ledger.database import Ledger
-from tests.ledger.asked import listening
 from tests.ledger.entities import (
     ALICE,
     BOB,
@@ -88,15 +87,6 @@ async def test_programs_in_opposite_orders_do_not_deadlock(ledger: Ledger) -> No
         await asyncio.gather(*(record(index % 2 == 0) for index in range(8)))
         async with ledger.begin() as session:
             await session.execute(text("DELETE FROM payloads"))
-
-
-async def test_a_job_for_an_open_batch_takes_four_statements(ledger: Ledger) -> None:
-    """One that looks, with the payload; batch, job with programs, account book with the event."""
-    await submit(ledger)
-    with listening() as asked:
-        await submit(ledger)
-    assert len(asked.texts) == 4, asked.texts
-    assert not asked.others, "they are texts, and go to asyncpg"
 
 
 async def test_what_is_written_is_what_was_accepted(ledger: Ledger) -> None:

@@ -72,6 +72,7 @@ async def carry(
         resources.compilers,
         pulse,
         seat.is_wanted,
+        partial(seat.is_outranked, batch_id),
         _may_sleep(),
         resources.tket,
         renewed=partial(resources.driver, qpu),

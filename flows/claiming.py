@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from uuid import UUID
@@ -20,7 +20,7 @@ from qpuflow.flows.outbox import create_run, prefect_client, queued
 from qpuflow.flows.resources import Resources
 from qpuflow.ledger import claims
 from qpuflow.ledger.carriers import Carriage
-from qpuflow.ledger.claims import NOTHING, Candidate, Held
+from qpuflow.ledger.claims import NOTHING, Candidate, Held, Queue
 from qpuflow.ledger.schema import BatchKind
 
 URGENT_SEATS = 2
@@ -54,9 +54,11 @@ class Claims:
     async def take(self, free: int, at_work: Collection[UUID], held: Held = NOTHING) -> Taken:
         """As many as are free, and a booker's beside. `at_work` are the runs that have a seat."""
         waiting = await self._waiting(replace(held, runs=held.runs | frozenset(at_work)))
-        chosen, left = seated(waiting, free)
-        self._shared.crowded = left is not None
-        if left is None and not chosen:
+        chosen, left = seated(waiting.candidates, free)
+        unseated = [left, *islice(waiting, len(waiting.seated))] if left is not None else []
+        self._shared.crowded = bool(unseated)
+        self._shared.outranked = outranked(unseated, waiting.seated)
+        if not (unseated or chosen):
             return Taken()
         taken = Taken()
         try:
@@ -66,8 +68,8 @@ class Claims:
                         taken.others.append(run_id)
                     elif (run := await self._claim(client, one.carriage)) is not None:
                         taken.own.append(run)
-                if left is not None:
-                    await self._show(client, chain([left], waiting))
+                if unseated:
+                    await self._show(client, chain(unseated, waiting))
         except QpuflowError as error:
             if not (taken.own or taken.others):
                 raise
@@ -75,13 +77,16 @@ class Claims:
             _log.warning("Not all that could start was started: %s", error)
         return taken
 
-    async def _waiting(self, held: Held) -> Iterator[Candidate]:
+    async def _waiting(self, held: Held) -> Queue:
         """What is left alone is so in the ledger already: it hides nothing of its user's."""
-        ledger, rules = self._shared.ledger, self._shared.settings.policy
+        ledger, settings = self._shared.ledger, self._shared.settings
         self._refused = {c: until for c, until in self._refused.items() if until > time.monotonic()}
         held = replace(held, runs=held.runs | self._refused.keys())
         async with ledger.begin() as session:
-            return await claims.next_carriers(session, self._qpu, rules, held)
+            return await claims.next_carriers(
+                *(session, self._qpu, settings.policy, held),
+                silence_seconds=settings.lost_after_seconds,
+            )
 
     def refuse(self, run_or_carrier: UUID) -> None:
         """A run that could not be started, or created, is left alone for a while."""
@@ -121,6 +126,17 @@ def seated(waiting: Iterator[Candidate], free: int) -> tuple[list[Candidate], Ca
             return chosen, one
         chosen.append(one)
     return chosen, None
+
+
+def outranked(unseated: Iterable[Candidate], seated: Sequence[Hashable]) -> frozenset[Hashable]:
+    """Who of those that wait in a seat is to leave it, the last first: one for each that has none
+    and comes before."""
+    count = 0
+    for one in unseated:
+        if one.ahead_of <= count:
+            break
+        count += 1
+    return frozenset(seated[len(seated) - count :])
 
 
 def _of_people(carriage: Carriage) -> UUID | None:

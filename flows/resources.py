@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Hashable
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -61,6 +61,8 @@ class Resources:
         self._carrying: dict[UUID, Suspension] = {}
         self.crowded = False
         """Runs wait for a seat: who has nothing to do gives it up."""
+        self.outranked: frozenset[Hashable] = frozenset()
+        """Batches that have a seat, and wait, while others that come before them have none."""
         self.compilers = ForkedPool(MODULES, size=os.cpu_count() or 1)
         self.tket = ForkedPool(tket.PRELOAD, size=os.cpu_count() or 1)
         self._drivers: dict[str, _Kept] = {}

@@ -24,6 +24,10 @@ class Seat:
         """Somebody waits for it: whoever has nothing to do now leaves."""
         return self.shared.crowded
 
+    def is_outranked(self, batch_id: UUID) -> bool:
+        """By somebody who has none: whoever cannot run it soon leaves."""
+        return batch_id in self.shared.outranked
+
     def is_over(self, *, has_worked: bool) -> bool:
         """To begin nothing more.
 

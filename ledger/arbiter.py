@@ -170,11 +170,20 @@ def _ids(grant: Grant) -> list[UUID]:
 
 
 async def outlook(
-    session: AsyncSession, qpu: str, rules: PolicyRules, waiting: Sequence[Waiting]
-) -> tuple[datetime, QpuState]:
-    """The QPU as it is now, were these the jobs that wait. Nothing is locked or decided."""
-    standing = await read(session, qpu, rules, users={job.user for job in waiting})
-    return standing.now, await _state(session, qpu, rules, standing, standing.held, waiting)
+    session: AsyncSession,
+    qpu: str,
+    rules: PolicyRules,
+    waiting: Sequence[Waiting],
+    *,
+    silence_seconds: float = 0.0,
+) -> tuple[Standing, QpuState]:
+    """The QPU as it is now, were these the jobs that wait. Nothing is locked or decided.
+
+    Those that ask for a lane, and were heard of within `silence_seconds`, are in the first.
+    """
+    users = {job.user for job in waiting}
+    standing = await read(session, qpu, rules, users=users, silence_seconds=silence_seconds)
+    return standing, await _state(session, qpu, rules, standing, standing.held, waiting)
 
 
 async def _state(
@@ -284,9 +293,9 @@ async def forecast(session: AsyncSession, rules: PolicyRules, job_id: UUID) -> W
         .limit(MOST)
     )
     waiting = [_of(one) for one in (*await session.scalars(before), job)]
-    now, state = await outlook(session, job.qpu, rules, waiting)
+    standing, state = await outlook(session, job.qpu, rules, waiting)
     # What is not ready yet is, by the time that its turn comes.
-    return explain(replace(state, busy=frozenset()), now)[job.id]
+    return explain(replace(state, busy=frozenset()), standing.now)[job.id]
 
 
 async def forecast_batch(session: AsyncSession, rules: PolicyRules, batch_id: UUID) -> Wait | None:

@@ -5,8 +5,8 @@ Starting is not running: a carrier that has started transpiles, and then asks th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -25,10 +25,27 @@ AHEAD = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A carrier that nobody has begun. One that is urgent is let in where others have to wait."""
+    """A carrier that nobody has begun. One that is urgent is let in where others have to wait.
+
+    `ahead_of`: so many of those that have a seat, and wait for a lane, come after it.
+    """
 
     carriage: Carriage
     is_urgent: bool
+    ahead_of: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Who starts next, in the order of the policy: made as they are taken, once."""
+
+    candidates: Iterator[Candidate] = field(default_factory=lambda: iter(()))
+    seated: tuple[Hashable, ...] = ()
+    """Batches whose carriers have a seat and wait for a lane, in the same order; those that
+    something keeps from running soon come last."""
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return self.candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,37 +108,70 @@ UNBEGUN = text(
 
 
 async def next_carriers(
-    session: AsyncSession, qpu: str, rules: PolicyRules, held: Held = NOTHING
-) -> Iterator[Candidate]:
+    session: AsyncSession,
+    qpu: str,
+    rules: PolicyRules,
+    held: Held = NOTHING,
+    *,
+    silence_seconds: float = 0.0,
+) -> Queue:
     """First whoever should start first; none that something keeps from running soon.
 
     One of each user, those that are urgent before all others. What the QPU has already is asked
-    for first, whatever is booked.
+    for first, whatever is booked. Whoever has a seat was heard of within `silence_seconds`.
     """
     values = {"qpu": qpu, "held": list(held.runs), "is_own_held": held.is_own}
     rows = (await session.execute(UNBEGUN, values)).tuples().all()
     if not rows:
-        return iter(())
+        return Queue()
     jobs = [Waiting(*row[:6], is_first=row[6]) for row in rows]
-    now, state = await arbiter.outlook(session, qpu, rules, jobs)
-    return _candidates(qpu, rows, state, now)
+    standing, state = await arbiter.outlook(
+        session, qpu, rules, jobs, silence_seconds=silence_seconds
+    )
+    seated = _seated(state, standing.asking, standing.now)
+    return Queue(_candidates(qpu, rows, state, standing.now, seated), tuple(seated))
+
+
+def _seated(state: QpuState, asking: Sequence[Waiting], now: datetime) -> dict[Hashable, Waiting]:
+    """By batch, its first job: a batch asks with many."""
+    if state.closed is not None:
+        return {}
+    soon, first = now + AHEAD, dict[Hashable, Waiting]()
+    is_kept = _kept(state, now)
+    for job in sorted(in_order(replace(state, waiting=tuple(asking)), soon), key=is_kept):
+        first.setdefault(job.batch, job)
+    return first
+
+
+def _kept(state: QpuState, now: datetime) -> Callable[[Waiting], bool]:
+    """Whether something keeps a job from running now and soon."""
+    kept_now, kept_soon = obstacles(state, now), obstacles(state, now + AHEAD)
+    return lambda job: kept_now(job) is not None and kept_soon(job) is not None
 
 
 def _candidates(
-    qpu: str, rows: Sequence[tuple[Any, ...]], state: QpuState, now: datetime
+    qpu: str,
+    rows: Sequence[tuple[Any, ...]],
+    state: QpuState,
+    now: datetime,
+    seated: Mapping[Hashable, Waiting],
 ) -> Iterator[Candidate]:
     """Made as they are taken: few of a long queue have a seat."""
     at_qpu = [row for row in rows if row[-1]]
     others = {row[0]: row for row in rows if not row[-1]}
     for row in at_qpu:
-        yield Candidate(_carriage(qpu, row), is_urgent=True)
+        yield Candidate(_carriage(qpu, row), is_urgent=True, ahead_of=len(seated))
     if state.closed is not None:
         return
-    soon = now + AHEAD
-    kept_now, kept_soon = obstacles(state, now), obstacles(state, soon)
-    for job in in_order(state, soon):
-        if job.id in others and (kept_now(job) is None or kept_soon(job) is None):
-            yield Candidate(_carriage(qpu, others[job.id]), _is_booker(state, job, soon))
+    soon, is_kept, behind = now + AHEAD, _kept(state, now), len(seated)
+    for job in in_order(replace(state, waiting=(*state.waiting, *seated.values())), soon):
+        if is_kept(job):
+            continue
+        if job.id in others:
+            is_urgent = _is_booker(state, job, soon)
+            yield Candidate(_carriage(qpu, others[job.id]), is_urgent, behind)
+        elif job.batch in seated:
+            behind -= 1
 
 
 def _carriage(qpu: str, row: tuple[Any, ...]) -> Carriage:

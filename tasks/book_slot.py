@@ -55,8 +55,10 @@ async def book_slot(chunk: Chunk) -> Chunk:
 
 
 def _gives_up(carrying: Carrying, answer: Wait | After) -> bool:
-    """A run that cannot start soon keeps nobody out of a seat."""
-    if isinstance(answer, After) or not carrying.is_wanted():
+    """A run that cannot start soon keeps nobody out of a seat who comes before it. For all others
+    it stays: who waits for a seat behind it would only do the same in its place, and be followed
+    by it, again and again."""
+    if isinstance(answer, After) or not carrying.is_outranked():
         return False
     soon = datetime.now(UTC) + timedelta(seconds=SOON_SECONDS)
     return answer.until is None or answer.until > soon

@@ -107,6 +107,8 @@ class Carrying:
     pulse: Pulse
     is_wanted: Callable[[], bool] = lambda: False
     """Whether somebody else waits for the seat that this carrier has."""
+    is_outranked: Callable[[], bool] = lambda: False
+    """The same, and comes before it in the order of the QPU."""
     may_sleep: bool = True
     """Whether its run can leave a job at a QPU with a queue of its own, and come back for it."""
     tket: ForkedPool | None = None

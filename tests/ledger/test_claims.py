@@ -100,3 +100,47 @@ async def test_a_carrier_that_is_left_alone_hides_nothing_of_its_user_s(ledger: 
         left_alone = Held(frozenset({carrier.carriage.id}))
         (other,) = await claims.next_carriers(session, QPU, PolicyRules(), left_alone)
     assert other.carriage.batch_id == second.batch_id
+
+
+async def ahead(ledger: Ledger) -> tuple[list[int], tuple[object, ...]]:
+    """Of how many that wait in their seats each of the others is, and who they are."""
+    async with ledger.begin() as session:
+        queue = await claims.next_carriers(session, QPU, PolicyRules(), silence_seconds=60)
+        return [one.ahead_of for one in queue], queue.seated
+
+
+async def test_who_came_later_is_not_ahead_of_those_that_wait_in_their_seats(
+    ledger: Ledger,
+) -> None:
+    alice, bob = await Asker.come(ledger, ALICE, count=3), await Asker.come(ledger, BOB)
+    await submit(ledger, ALICE, run=uuid4())
+    await submit(ledger, CAROL)
+    assert await ahead(ledger) == ([0, 0], (alice.batch_id, bob.batch_id))
+
+
+async def test_who_has_used_less_is_ahead_of_who_waits_in_a_seat(ledger: Ledger) -> None:
+    alice, bob = await Asker.come(ledger, ALICE), await Asker.come(ledger, BOB)
+    await rows(ledger, USED, user="alice", seconds=60, hours=0)
+    await rows(ledger, USED, user="bob", seconds=20, hours=0)
+    await submit(ledger, CAROL)
+    await rows(ledger, USED, user="carol", seconds=40, hours=0)
+    await submit(ledger, ALICE, run=uuid4())
+    assert await ahead(ledger) == ([1, 0], (bob.batch_id, alice.batch_id))
+
+
+async def test_a_booking_s_way_is_cleared_of_those_that_cannot_run_before_it(
+    ledger: Ledger,
+) -> None:
+    alice = await Asker.come(ledger, ALICE, seconds=100)
+    bob = await Asker.come(ledger, BOB)
+    await submit(ledger, CAROL)
+    assert await ahead(ledger) == ([0], (alice.batch_id, bob.batch_id))
+    await book(ledger, start=60, end=600, project=None)
+    assert await ahead(ledger) == ([1], (bob.batch_id, alice.batch_id))
+
+
+async def test_who_has_not_been_heard_of_has_no_seat(ledger: Ledger) -> None:
+    await Asker.come(ledger, ALICE)
+    await rows(ledger, "UPDATE carriers SET heartbeat_at = now() - interval '2 min' RETURNING 1")
+    await submit(ledger, BOB)
+    assert await ahead(ledger) == ([0], ())

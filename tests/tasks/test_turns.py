@@ -161,13 +161,13 @@ async def test_a_job_that_waits_past_its_latest_start_fails_and_its_neighbours_w
     assert await scalar(pipeline.ledger, "SELECT count(*) FROM charges") == 0
 
 
-async def test_who_waits_for_a_booking_to_end_keeps_nobody_out_of_a_seat(
+async def test_who_waits_for_a_booking_to_end_leaves_its_seat_to_who_comes_before_it(
     pipeline: Pipeline, qpu: JournalledQpu
 ) -> None:
     await book(pipeline, -1, 3600)
     ids = await pipeline.submit(2)
     carrying = await pipeline.begin(await pipeline.batch_of(ids[0]))
-    chunk = await pipeline.take(replace(carrying, is_wanted=lambda: True))
+    chunk = await pipeline.take(replace(carrying, is_outranked=lambda: True))
     async with asyncio.timeout(30):
         left = await run(store, await run(book_slot, await run(transpile, chunk)))
     assert left.is_put_back

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
-from qpuflow.flows.claiming import seated
+from qpuflow.flows.claiming import outranked, seated
 from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.claims import Candidate
 from qpuflow.ledger.schema import BatchKind
@@ -43,3 +44,26 @@ def test_a_booker_gets_a_seat_beside_the_others_and_nobody_is_passed_over(
     behind = [*([left] if left else []), *queue]
     assert [one.carriage.number for one in chosen] == list(range(seats))
     assert [one.carriage.number for one in behind] == list(range(seats, urgent + others))
+
+
+@pytest.mark.parametrize(
+    ("ahead_of", "leave"),
+    [
+        ([], ""),
+        ([0, 0], ""),
+        ([1], "c"),
+        ([3], "c"),
+        ([3, 1], "c"),
+        ([3, 2, 2], "bc"),
+        ([3, 3, 3, 3, 3], "abc"),
+        ([0, 3], ""),
+    ],
+)
+def test_as_many_leave_their_seats_as_come_before_them_the_last_first(
+    ahead_of: list[int], leave: str
+) -> None:
+    unseated = [
+        replace(one, ahead_of=places)
+        for one, places in zip(waiting(0, len(ahead_of)), ahead_of, strict=True)
+    ]
+    assert outranked(unseated, "abc") == frozenset(leave)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.examples.expectations import EXAMPLES
@@ -29,6 +31,12 @@ async def with_seat(stack: Installation, user: str) -> int:
     return await stack.value(query, user)
 
 
+async def changes(stack: Installation, runs: list[str]) -> list[list[str]]:
+    """The states that each has been in, but for the news of who waits."""
+    found = [await stack.prefect("GET", f"/flow_run_states/?flow_run_id={run}") for run in runs]
+    return [[one["name"] for one in states if one["name"] != "Queued"] for states in found]
+
+
 async def test_runs_that_cannot_start_soon_leave_their_seats_to_others(stack: Installation) -> None:
     runs = [await start(stack, "patient", SLOW, LONG_SHOTS) for _ in range(5)]
 
@@ -36,6 +44,11 @@ async def test_runs_that_cannot_start_soon_leave_their_seats_to_others(stack: In
         return await with_seat(stack, "patient") >= SEATS
 
     await eventually(all_seats_taken, "they do not take all seats", 90)
+    before = await changes(stack, runs)
+    for _ in range(20):
+        assert await with_seat(stack, "patient") == SEATS
+        await asyncio.sleep(0.25)
+    assert await changes(stack, runs) == before, "they take turns in seats in which they wait"
     job = (await stack.run("submit", EXAMPLES / "bell.qasm", "--qpu", QPU)).stdout.strip()
 
     async def has_a_seat() -> bool:

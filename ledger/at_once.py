@@ -1,7 +1,8 @@
 """Jobs for a batch that is open, with nothing in their way: one statement, one round trip.
 
 Where anything is in the way nothing is written but payloads, and nothing said: who then goes the
-way of several statements hears there what it is.
+way of several statements hears there what it is. Without an open batch nothing is written at all,
+so that an idle system waits for no disk twice.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ _MAY = """may AS (
         AND (q.projects = '{}' OR :project = ANY(q.projects))
         AND EXISTS (SELECT FROM members WHERE project = :project AND "user" = :user)
         AND NOT EXISTS (SELECT FROM jobs WHERE "user" = :user AND key = ANY(:keys))
+        AND EXISTS (
+            SELECT FROM batches WHERE qpu = :qpu AND "user" = :user AND project = :project
+                AND kind = 'shared' AND state <> 'closed')
 )"""
 _RECORDED = RECORDED_IF.format(condition=" AND EXISTS (SELECT FROM may)")
 _JOINED = JOIN.format(

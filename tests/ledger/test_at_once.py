@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
 from qpuflow.domain.errors import AccessDenied, QpuflowError, Unavailable
 from qpuflow.domain.quota import QuotaExceeded
+from qpuflow.ledger import at_once
+from qpuflow.ledger.batches import CarriedBy
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.payload_store import INLINE_BYTES
 from tests.ledger.account_book import LAB, allowance, grant, open_lab, require_in_order
 from tests.ledger.asked import listening
-from tests.ledger.entities import SOURCE, eventually_waits, rows, scalar, source_of, submit
+from tests.ledger.entities import (
+    QPU,
+    SOURCE,
+    eventually_waits,
+    rows,
+    scalar,
+    source_of,
+    submission,
+    submit,
+)
 from tests.ledger.test_quotas import IN_LAB
 
 WRITTEN = """
@@ -21,6 +33,8 @@ SELECT (SELECT count(*) FROM jobs), (SELECT count(*) FROM programs),
     (SELECT count(*) FROM job_events), (SELECT count(*) FROM reservations),
     (SELECT sum(job_count) FROM batches), (SELECT sum(reserved) FROM allowances)
 """
+
+PAYLOADS = "SELECT count(*) FROM payloads"
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +51,18 @@ async def test_it_takes_one_statement(ledger: Ledger) -> None:
     assert accepted.is_new
     assert await source_of(ledger, accepted.job_id) == SOURCE
     assert await rows(ledger, WRITTEN) == [(2, 2, 2, 0, 2, None)]
+
+
+async def test_without_an_open_batch_it_writes_nothing(ledger: Ledger) -> None:
+    async with ledger.begin() as session:
+        await session.execute(text("UPDATE batches SET state = 'closed', closed_at = now()"))
+    wish = await submission(ledger, source=SOURCE + "// new")
+    before = await scalar(ledger, PAYLOADS)
+    async with ledger.look() as session:
+        recorded = await ledger.payloads.to_record(session, [one.source for one in wish.programs])
+        to = CarriedBy(QPU, IN_LAB.user, IN_LAB.project)
+        assert await at_once.write(session, IN_LAB, to, {uuid4(): wish}, recorded) is None
+    assert await scalar(ledger, PAYLOADS) == before
 
 
 async def test_what_it_may_use_is_reserved(ledger: Ledger) -> None:

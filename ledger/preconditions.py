@@ -17,7 +17,7 @@ from qpuflow.ledger.controls import Acceptance
 from qpuflow.ledger.payload_store import RECORDED
 
 
-class Known(NamedTuple):
+class KeyedJob(NamedTuple):
     """The job that a key stands for already."""
 
     id: UUID
@@ -31,7 +31,7 @@ class Preconditions:
 
     is_member: bool
     qpus: Mapping[str, Acceptance]
-    known: Mapping[str, Known]
+    known: Mapping[str, KeyedJob]
 
     def require_accepting(self, principal: Principal, qpu: str) -> None:
         """As `Acceptance.require`. One that there is not is refused by the database."""
@@ -73,7 +73,7 @@ async def ask(
         found.is_member,
         {name: Acceptance(*row) for name, row in (found.qpus or {}).items()},
         {
-            key: Known(UUID(job_id), UUID(batch_id), content)
+            key: KeyedJob(UUID(job_id), UUID(batch_id), content)
             for key, (job_id, batch_id, content) in (found.known or {}).items()
         },
     )

@@ -21,7 +21,7 @@ from qpuflow.ledger.batches import CarriedBy
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.new_jobs import INSERTED, Submission, inserting
 from qpuflow.ledger.payload_store import Stored
-from qpuflow.ledger.preconditions import Known, ask
+from qpuflow.ledger.preconditions import KeyedJob, ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,9 @@ async def _accept(
     return known | await _write(session, principal, fresh, flow_run_id)
 
 
-def _fresh(submissions: Sequence[Submission], known: Mapping[str, Known]) -> Sequence[Submission]:
+def _fresh(
+    submissions: Sequence[Submission], known: Mapping[str, KeyedJob]
+) -> Sequence[Submission]:
     """One of each key that nobody has used."""
     fresh: dict[str, Submission] = {}
     for submission in submissions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -56,7 +57,8 @@ def serve(
     if listen:
         settings = settings.model_copy(update={"listen": tuple(listen)})
     prefork(preload_of(settings))
-    console.print(f"{settings.name} listens at {', '.join(settings.listen)}", markup=False)
+    logging.basicConfig(format=f"%(asctime)s %(levelname)s {settings.name}: %(message)s")
+    logging.getLogger("qpuflow").setLevel(logging.INFO)
     uvloop.run(serve_rack(settings))
 
 

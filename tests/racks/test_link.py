@@ -47,13 +47,17 @@ class Daemon:
         self._options = ["--listen", f"ipc://{listen}"] if listen else []
         self._socket = folder / (listen or "rack.sock")
         self.address = f"ipc://{self._socket}"
+        self.log = folder / "rack.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [Path(sys.executable).parent / "qpuflow", "rack", "serve"]
-        self._process = subprocess.Popen(
-            [*command, "--config", self.folder / "rack.toml", *self._options], cwd=self.folder
-        )
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--config", self.folder / "rack.toml", *self._options],
+                cwd=self.folder,
+                stderr=log,
+            )
         deadline = time.monotonic() + 120
         while not self._socket.exists():
             assert self._process.poll() is None, "the daemon ended"
@@ -118,6 +122,8 @@ async def test_only_one_daemon_owns_a_rack(daemon: Daemon) -> None:
     )
     assert second.returncode == 4
     assert "Another daemon already owns the rack" in second.stderr
+    assert "Listening" not in second.stdout + second.stderr
+    assert "Listening at ipc://elsewhere.sock" in daemon.log.read_text()
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6), st.booleans()), max_size=40))

@@ -147,6 +147,32 @@ async def test_who_is_no_longer_trusted_is_cut_off_at_once(paired: Paired) -> No
         await until_refused(asker)
 
 
+async def test_an_address_that_somebody_else_has_meanwhile_is_told_and_had_again(
+    paired: Paired, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(request: bytes) -> bytes:
+        return request
+
+    async def until_told(words: str) -> None:
+        async with asyncio.timeout(60):
+            while not any(words in one.message for one in caplog.records):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    caplog.set_level("INFO", "qpuflow.rack")
+    async with answering(paired, answer) as asker:
+        paired.rack.distrust(paired.worker.fingerprint)
+        await until_told("Nobody is answered at")
+        port = int(paired.address.rpartition(":")[2])
+        other = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+        paired.rack.trust(paired.worker.certificate)
+        await until_told("Tried again every second")
+        other.close()
+        await other.wait_closed()
+        assert await asker.ask(b"again", timeout_seconds=60) == b"again"
+        complaints = [one for one in caplog.records if "every second" in one.message]
+        assert len(complaints) == 1, "not at every look"
+
+
 async def test_a_handshake_that_nobody_answers_is_begun_again(paired: Paired) -> None:
     """As by a rack that was killed just as somebody connected."""
     accepted = asyncio.Event()

@@ -206,6 +206,7 @@ async def answer_all(address: str, keys: Keys | None, answer: Answer) -> None:
             listener = socket.listen(address)
         except pynng.NNGException as error:
             raise OperatorNeeded(f"The rack cannot listen at {address}: {error}") from error
+        _log.info("Listening at %s", address)
         if address.startswith("ipc://"):
             _only_for_us(Path(address.removeprefix("ipc://")))
         async with asyncio.TaskGroup() as group:
@@ -227,6 +228,14 @@ async def _follow(
     meanwhile it asks again, and is answered by token.
     """
     told: Stamp | None = None
+
+    def tell(words: str, error: Exception) -> None:
+        """Once for these keys: they are looked at every second."""
+        nonlocal told
+        if told != latest:
+            _log.warning("%s %s: %s", words, address, error)
+        told = latest
+
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         latest = keys.stamp
@@ -236,19 +245,18 @@ async def _follow(
             config = tls_of(address, keys, server=True)
         except NobodyTrusted as error:
             listener, stamp = _shut(listener), latest
-            if told != latest:
-                _log.warning("Nobody is answered at %s: %s", address, error)
-            told = latest
+            tell("Nobody is answered at", error)
             continue
         except OperatorNeeded as error:
-            if told != latest:
-                _log.warning("The old keys serve at %s: %s", address, error)
-            told = latest
+            tell("The old keys serve at", error)
             continue
         listener = _shut(listener)
-        with contextlib.suppress(pynng.AddressInUse):  # the next time, then
+        try:
             socket.tls_config = config
             listener, stamp = socket.listen(address), latest
+        except pynng.NNGException as error:
+            tell("Tried again every second: nobody is answered at", error)
+        else:
             _log.info("The keys at %s were replaced", address)
 
 

@@ -295,7 +295,12 @@ class Engine:
         if flow_run.deployment_id is None:
             raise ValueError(f"Flow run {flow_run.id} has no deployment")
         flow = await self._flow(flow_run.deployment_id)
-        await run_seated(flow, flow_run, lambda: flow_run.id in self._shared.ending)
+        await run_seated(
+            flow,
+            flow_run,
+            is_cancelled=lambda: flow_run.id in self._shared.ending,
+            is_draining=self._shared.draining.is_set,
+        )
 
     async def _flow(self, deployment_id: UUID) -> Flow[..., Any]:
         known = self._flows.get(deployment_id)

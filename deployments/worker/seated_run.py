@@ -7,11 +7,17 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
+import stamina
 from prefect._flow_run_suspension import register_flow_run_suspension_request
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flow_engine import AsyncFlowRunEngine, run_flow
 from prefect.flows import Flow
 from prefect.utilities.callables import get_call_parameters, parameters_to_args_kwargs
+
+from qpuflow.deployments.worker.silence import is_silence
+
+LONGEST_SILENCE_SECONDS = 1800.0
+"""How long a run that has ended waits for a server to tell it to."""
 
 
 class SeatedEngine(AsyncFlowRunEngine[..., Any]):
@@ -24,6 +30,8 @@ class SeatedEngine(AsyncFlowRunEngine[..., Any]):
 
     is_cancelled: Callable[[], bool]
     """Whether the worker is ending the run because somebody cancelled it."""
+    is_draining: Callable[[], bool]
+    """Whether the process ends, too: then the worker says how the run did."""
 
     @contextmanager
     def setup_flow_run_suspension_request(self) -> Generator[Any]:
@@ -34,23 +42,41 @@ class SeatedEngine(AsyncFlowRunEngine[..., Any]):
             yield request
 
     async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:
-        """How a cancelled run ends only the worker says: else it were Crashed for a moment."""
-        if not (state.is_final() and self.is_cancelled()):
+        """How a cancelled run ends only the worker says: else it were Crashed for a moment.
+
+        How another ends is said until it is heard. Prefect's client gives up after a minute, and
+        what completed were Crashed.
+        """
+        if not state.is_final():
             return await super().set_state(state, force)
-        assert self.flow_run is not None
-        self.flow_run.state = state
-        return state
+        if self.is_cancelled():
+            assert self.flow_run is not None
+            self.flow_run.state = state
+            return state
+        async for attempt in stamina.retry_context(
+            on=self._is_worth_waiting, attempts=None, timeout=LONGEST_SILENCE_SECONDS, wait_max=10.0
+        ):
+            with attempt:
+                return await super().set_state(state, force)
+        raise AssertionError("stamina ends with a result or an error")
+
+    def _is_worth_waiting(self, error: Exception) -> bool:
+        return is_silence(error) and not self.is_draining()
 
 
 async def run_seated(
-    flow: Flow[..., Any], flow_run: FlowRun, is_cancelled: Callable[[], bool]
+    flow: Flow[..., Any],
+    flow_run: FlowRun,
+    *,
+    is_cancelled: Callable[[], bool],
+    is_draining: Callable[[], bool],
 ) -> None:
     """Execute the run; whatever becomes of it, Prefect knows its state."""
     if flow.isasync and not flow.isgenerator:
         args, kwargs = parameters_to_args_kwargs(flow.fn, flow_run.parameters)
         parameters = get_call_parameters(flow.fn, args, kwargs)
         engine = SeatedEngine(flow=flow, flow_run=flow_run, parameters=parameters)
-        engine.is_cancelled = is_cancelled
+        engine.is_cancelled, engine.is_draining = is_cancelled, is_draining
         async with engine.start():
             while engine.is_running():
                 async with engine.run_context():

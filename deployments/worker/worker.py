@@ -21,7 +21,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 from prefect.workers.base import (
     BaseJobConfiguration,
@@ -37,6 +37,7 @@ from qpuflow.deployments.worker.link import Ended, EngineLink
 from qpuflow.deployments.worker.messages import Offer, Order, Verb
 from qpuflow.deployments.worker.modules import PRELOAD
 from qpuflow.deployments.worker.scheduled import ScheduledRuns
+from qpuflow.deployments.worker.silence import SILENCE, is_silence
 from qpuflow.domain.errors import QpuflowError
 from qpuflow.domain.steps import QpuRules
 from qpuflow.drivers.forked import ForkedPool
@@ -53,10 +54,8 @@ LOOK_AGAIN_SECONDS = 10.0
 """Events get lost, with a server that dies: who is cancelled or suspended ends all the same."""
 ADMIT_SECONDS = 5.0
 """After which an admission that was not heard of is asked for again."""
-SILENCE = (httpx.TransportError, PrefectHTTPStatusError)
-"""What the server's client raises when it, or its database, is being restarted."""
 _when_it_answers = stamina.AsyncRetryingCaller(attempts=None, timeout=60.0, wait_max=2.0).on(
-    SILENCE
+    is_silence
 )
 
 

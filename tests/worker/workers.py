@@ -70,12 +70,14 @@ class Site:
         return Started(self.stack, run["id"], journal)
 
     @asynccontextmanager
-    async def worker(self, name: str = "worker", first: str = "") -> AsyncGenerator[Worker]:
+    async def worker(
+        self, name: str = "worker", first: str = "", **environment: str
+    ) -> AsyncGenerator[Worker]:
         """`first`: Python that its process runs before."""
         own = OwnWorker(
             self.stack,
             ["worker", "start", "--type", QpuWorker.type, "--pool", self.pool, "--name", name],
-            STACK_WORKER | {"PYTHONPATH": str(self.folder)},
+            STACK_WORKER | {"PYTHONPATH": str(self.folder)} | environment,
             self.folder / f"{name}.log",
             first,
         )

@@ -108,20 +108,26 @@ async def _hand_over(chunk: Chunk, work: Work, before: Handover | None) -> _Sett
     """Submit, or ask for the outcome of the attempt that a dead carrier began."""
     carrying = chunk.carrying
     token = intents.token_of(work.job)
-    if before is not None and before.state is IntentState.REFUSED:
-        # Under the same token a crash could not be told from a refusal: a new attempt.
-        return again(carrying, work, "Refused before its carrier ended"), IntentState.REFUSED
     if before is not None:
-        return await _reconcile(carrying, work, token, "its carrier ended during the dispatch")
+        return await _outcome(carrying, work, token, before)
     try:
         ticket = await _submit_when_it_may(chunk, work, token)
     except InputError as error:
         return work.ended(JobState.FAILED, str(error)), IntentState.REFUSED
+    except _Cancelled:
+        return work.ended(JobState.CANCELLED, CANCELLED), IntentState.REFUSED
     except Refused as error:
         return again(carrying, work, str(error)), IntentState.REFUSED
     except Exception as error:  # noqa: BLE001  whatever it was, the QPU may have accepted the job
         return await _reconcile(carrying, work, token, str(error) or type(error).__name__)
     return replace(work, ticket=ticket), IntentState.ACCEPTED
+
+
+async def _outcome(carrying: Carrying, work: Work, token: str, before: Handover) -> _Settled:
+    if before.state is IntentState.REFUSED:
+        # Under the same token a crash could not be told from a refusal: a new attempt.
+        return again(carrying, work, "Refused before its carrier ended"), IntentState.REFUSED
+    return await _reconcile(carrying, work, token, "its carrier ended during the dispatch")
 
 
 async def _submit_when_it_may(chunk: Chunk, work: Work, token: str) -> Ticket:
@@ -158,8 +164,12 @@ async def _renewed(carrying: Carrying, driver: Driver) -> Driver:
         return driver
 
 
+class _Cancelled(Exception):
+    """Somebody cancelled the job while the QPU was left alone."""
+
+
 async def _may_after(chunk: Chunk, work: Work, pause_seconds: float, refusal: Refused) -> bool:
-    """Whether the job is still wanted, and its turn, once the QPU has been left alone."""
+    """Whether it is still the job's turn once the QPU has been left alone. Raises `_Cancelled`."""
     carrying, until = chunk.carrying, time.monotonic() + pause_seconds
     why = f"{carrying.qpu.name} refused, and is asked again in {pause_seconds:.3g} s: {refusal}"
     _log.warning("%s", why)
@@ -177,6 +187,8 @@ async def _may(chunk: Chunk, work: Work) -> bool:
     name, rules = carrying.qpu.name, carrying.settings.policy
     async with carrying.ledger.begin(durable=False) as session:
         cleared = await clearance.look(session, _asked(chunk), [work.job.id])
+        if work.job.id in cleared.cancelled:
+            raise _Cancelled
         if token is None or await arbiter.has_overrun(session, name, token, rules):
             return False
     return _unless_kept(work, cleared).end is None

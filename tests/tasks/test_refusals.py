@@ -80,11 +80,14 @@ async def test_a_qpu_that_is_away_uses_up_no_job_s_attempts(
     assert len(qpu.executions()) == 1
 
 
+@pytest.mark.parametrize("attempts", [1, 3], ids=["in its last attempt", "in its first"])
 async def test_a_job_that_waits_for_a_qpu_that_is_away_can_be_cancelled(
-    pipeline: Pipeline, qpu: JournalledQpu, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, qpu: JournalledQpu, monkeypatch: pytest.MonkeyPatch, attempts: int
 ) -> None:
     monkeypatch.setattr(dispatch, "LOOK_SECONDS", 0.05)
-    pipeline.settings = pipeline.settings.model_copy(update={"longest_pause_seconds": 600.0})
+    pipeline.settings = pipeline.settings.model_copy(
+        update={"longest_pause_seconds": 600.0, "max_attempts": attempts}
+    )
     (job_id,) = await pipeline.submit()
     qpu.refuses, qpu.away = True, DeviceStatus.OFFLINE
     carried = asyncio.create_task(carry(pipeline, job_id))
@@ -93,7 +96,8 @@ async def test_a_job_that_waits_for_a_qpu_that_is_away_can_be_cancelled(
         await jobs.request_cancel(session, USER, job_id)
     async with asyncio.timeout(30):
         await carried
-    assert (await pipeline.job(job_id)).state is JobState.CANCELLED
+    job = await pipeline.job(job_id)
+    assert (job.state, job.attempt) == (JobState.CANCELLED, 1)
     assert qpu.executions() == []
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import timedelta
+from itertools import chain
 from uuid import UUID
 
 from prefect import flow
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
 from prefect.states import Cancelled, Crashed, Failed
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -26,6 +33,7 @@ from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.schema import BatchKind
 
 PAGE = 200
+ENDING = (*TERMINAL_STATES, StateType.CANCELLING)
 DEAD_LETTER = "DeadLetter"
 
 
@@ -54,9 +62,10 @@ async def take_back(ledger: Ledger, settings: Settings) -> int:
         silent = await forsaken.silent(session, settings.lost_after_seconds)
         ended = await forsaken.ended_in(session, [run.id for run in taken])
     async with get_client() as client:
-        runs = await _runs(client, [one.flow_run_id for one in live if one.flow_run_id])
+        suspects = await _suspects(client, live, silent)
+        runs = await _runs(client, suspects)
         replaced = 0
-        for carriage in live:
+        for carriage in suspects:
             reason = _why_lost(carriage, runs, silent)
             if reason is not None:
                 given_up = await _replace(ledger, settings, principal, carriage, reason, runs)
@@ -70,12 +79,37 @@ async def take_back(ledger: Ledger, settings: Settings) -> int:
     return replaced
 
 
-async def _runs(client: PrefectClient, ids: list[UUID]) -> dict[UUID, FlowRun]:
+async def _suspects(
+    client: PrefectClient, live: Sequence[Carriage], silent: Collection[UUID]
+) -> list[Carriage]:
+    """Those that have begun, and those of whose runs some have ended or are not there.
+
+    Prefect's server needs seconds to show the runs of ten thousand that wait.
+    """
+    begun = [one for one in live if one.holder is not None or one.id in silent]
+    waiting = [one for one in live if one.holder is None and one.id not in silent]
+    pages = [waiting[start : start + PAGE] for start in range(0, len(waiting), PAGE)]
+    troubled = [page for page in pages if await _unended(client, page) < len(page)]
+    return [*begun, *chain.from_iterable(troubled)]
+
+
+async def _unended(client: PrefectClient, carriages: Sequence[Carriage]) -> int:
+    """How many of their runs are neither over nor about to be."""
+    state = FlowRunFilterState(type=FlowRunFilterStateType(not_any_=list(ENDING)))
+    wanted = FlowRunFilter(id=_ids(carriages), state=state)
+    return await client.count_flow_runs(flow_run_filter=wanted)
+
+
+async def _runs(client: PrefectClient, carriages: Sequence[Carriage]) -> dict[UUID, FlowRun]:
     found: dict[UUID, FlowRun] = {}
-    for start in range(0, len(ids), PAGE):
-        wanted = FlowRunFilter(id=FlowRunFilterId(any_=ids[start : start + PAGE]))
+    for start in range(0, len(carriages), PAGE):
+        wanted = FlowRunFilter(id=_ids(carriages[start : start + PAGE]))
         found |= {run.id: run for run in await client.read_flow_runs(flow_run_filter=wanted)}
     return found
+
+
+def _ids(carriages: Sequence[Carriage]) -> FlowRunFilterId:
+    return FlowRunFilterId(any_=[one.flow_run_id for one in carriages if one.flow_run_id])
 
 
 def _why_lost(carriage: Carriage, runs: dict[UUID, FlowRun], silent: set[UUID]) -> str | None:

@@ -63,10 +63,11 @@ async def deep_queue(installation: Installation) -> list[Figure]:
             yield
             await operator.controls.resume(QPU)
 
+        before = await _ended(installation)
         async with paused():
             await _fill(installation, range(FEW_USERS))
         short = await _drain(installation)
-        await _finished(installation, FEW_USERS * OF_EACH)
+        await _until(installation, before + 2 * FEW_USERS * OF_EACH)
         async with paused():
             await _fill(installation, range(FEW_USERS, FEW_USERS + USERS))
             claimed = await _claims(installation)
@@ -167,20 +168,26 @@ async def _several(work: Iterable[Awaitable[object]]) -> None:
 async def _drain(installation: Installation) -> float:
     """Jobs per second from now on, the median of some stretches."""
     rates: list[float] = []
+    ended, began = await _ended(installation), time.perf_counter()
     for _ in range(DRAINS):
-        began = time.perf_counter()
-        await _finished(installation, DRAINED)
-        rates.append(DRAINED / (time.perf_counter() - began))
+        latest = await _until(installation, ended + DRAINED)
+        now = time.perf_counter()
+        rates.append((latest - ended) / (now - began))
+        ended, began = latest, now
     print(f"  drained {', '.join(f'{rate:.1f}' for rate in rates)} a second", flush=True)
     return median(rates)
 
 
-async def _finished(installation: Installation, more: int) -> None:
-    """Until so many more jobs have ended."""
+async def _until(installation: Installation, goal: int) -> int:
+    """Until so many jobs have ended in all; how many had by then."""
     async with open_ledger(installation.settings) as ledger:
-        goal = await _count(ledger, ENDED) + more
-        while await _count(ledger, ENDED) < goal:  # noqa: ASYNC110  in another process
+        while (ended := await _count(ledger, ENDED)) < goal:  # noqa: ASYNC110  in another process
             await asyncio.sleep(LOOK_SECONDS)
+        return ended
+
+
+async def _ended(installation: Installation) -> int:
+    return await _until(installation, 0)
 
 
 ENDED = text("SELECT count(*) FROM jobs WHERE qpu = :qpu AND finished_at IS NOT NULL")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -24,6 +25,10 @@ from tests.worker.test_waiting import CARRIED, run_of
 QPU = "aer-unserved"
 SAVE = f"from qpuflow.blocks import AerQpu; AerQpu().save({QPU!r}, overwrite=True)"
 PROGRAM = {"source": (EXAMPLES / "bell.qasm").read_text()}
+LATEST = """
+    SELECT c.flow_run_id FROM carriers c JOIN jobs j USING (batch_id)
+    WHERE j.id = $1 ORDER BY c.number DESC LIMIT 1
+"""
 SUBMIT = ("submit", EXAMPLES / "bell.qasm", "--qpu", QPU)
 
 
@@ -94,6 +99,24 @@ async def test_a_run_whose_worker_died_before_it_could_end_it_is_cancelled_all_t
     await unserved.reap()
     assert (await unserved.ended(run))["state_type"] == "CANCELLED"
     assert (await unserved.job(job))["state"] == "cancelled"
+
+
+async def test_of_the_runs_that_wait_the_reaper_replaces_those_that_were_deleted_or_cancelled(
+    unserved: Installation,
+) -> None:
+    jobs = {
+        who: (await unserved.run("--user", who, *SUBMIT)).stdout.strip()
+        for who in ("deletes", "cancels", "waits")
+    }
+    await unserved.reap()
+    runs = {who: await run_of(unserved, job) for who, job in jobs.items()}
+    await unserved.prefect("DELETE", f"/flow_runs/{runs['deletes']}")
+    body = {"state": {"type": "CANCELLING", "message": "Enough"}, "force": True}
+    await unserved.prefect("POST", f"/flow_runs/{runs['cancels']}/set_state", body)
+    await unserved.reap()
+    assert (await unserved.ended(runs["cancels"]))["state_type"] == "CANCELLED"
+    latest = {who: str(await unserved.value(LATEST, UUID(job))) for who, job in jobs.items()}
+    assert {who for who in jobs if latest[who] != runs[who]} == {"deletes", "cancels"}
 
 
 async def ended_job(unserved: Installation, run: str, state: str) -> None:

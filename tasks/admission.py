@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from qpuflow.domain.device import Device
 from qpuflow.domain.estimate import Estimate, guess
+from qpuflow.domain.importing import collected_once
 from qpuflow.domain.principal import Principal
 from qpuflow.domain.request import JobRequest, Program
 from qpuflow.ledger import calibrations, submissions
@@ -105,10 +106,11 @@ def _check(
     from qpuflow.domain.admission import check_request
 
     checked: list[tuple[tuple[ParsedProgram, ...], Estimate]] = []
-    for request, journey in requests:
-        device = devices[journey.qpu]
-        parsed = check_request(request, device, known.parse)
-        checked.append((parsed, guess(request, parsed, device.pace)))
+    with collected_once():
+        for request, journey in requests:
+            device = devices[journey.qpu]
+            parsed = check_request(request, device, known.parse)
+            checked.append((parsed, guess(request, parsed, device.pace)))
     return checked
 
 

@@ -101,11 +101,12 @@ async def test_the_method_follows_the_program_and_is_told(aer: AerDriver) -> Non
     narrow = QuantumCircuit(2, name="narrow")
     narrow.t(0)
     narrow.measure_all()
-    batch = [await executable(aer, circuit) for circuit in (ghz(3), narrow, wide)]
+    batch = [await executable(aer, circuit) for circuit in (ghz(3), ghz(9), narrow, wide)]
     batch.append(await executable(aer, ghz(3), method="matrix_product_state"))
     datasets = (await run(aer, batch, 20)).datasets
     assert [dataset.attrs["method"] for dataset in datasets] == [
-        *("stabilizer", "statevector", "matrix_product_state", "matrix_product_state")
+        *("statevector", "stabilizer"),
+        *("statevector", "matrix_product_state", "matrix_product_state"),
     ]
 
 

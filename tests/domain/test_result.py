@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +92,59 @@ def test_a_dataset_with_bits_and_expectations_survives_netcdf() -> None:
     with xr.open_dataset(io.BytesIO(bytes(dataset.to_netcdf(engine="h5netcdf")))) as stored:
         copy = stored.load()
     xr.testing.assert_identical(copy, decode(encode(dataset)))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, -(2**63)],
+        np.array([2**64 - 1], dtype=np.uint64),
+        [0.1, -0.0, float("nan"), float("inf")],
+        np.array([0.1, 1e-45], dtype=np.float32),
+        np.array([1 / np.longdouble(3)]),
+        [True, False],
+        ["00", "", "ü☃"],
+        np.array([1, 2], dtype=">i2"),
+        [1 + 2j],
+        np.array(["2026-11-23"], dtype="datetime64[ns]"),
+        np.zeros((0, 3), dtype=np.int16),
+        np.arange(6).reshape(2, 3).T,
+        range(1_000),
+        np.linspace(0, 1, 999).reshape(-1, 3),
+    ],
+    ids=[
+        *(
+            "int64",
+            "uint64",
+            "float64",
+            "float32",
+            "longdouble",
+            "bool",
+            "text",
+            "big-endian",
+            "complex",
+        ),
+        *("time", "empty", "transposed", "long", "long-table"),
+    ],
+)
+def test_every_value_is_kept_to_the_bit(values: Any) -> None:
+    array = np.array(values)
+    dims = [f"dim_{number}" for number in range(array.ndim)]
+    dataset = xr.Dataset({"a": (dims, array, {"unit": "s"}), "b": ((), 5)})
+    copy = decode(encode(dataset))
+    xr.testing.assert_identical(copy, dataset)
+    assert copy["a"].dtype == dataset["a"].dtype
+    assert copy["a"].values.tobytes() == dataset["a"].values.tobytes()
+
+
+def test_what_was_stored_by_an_earlier_version_is_read() -> None:
+    about = {"dims": ["point"], "attrs": {}, "coord": False}
+    written = json.dumps({"attrs": {"shots": 7}, "variables": {"counts": about}})
+    stream = io.BytesIO()
+    np.savez(stream, __structure__=np.array(written), counts=np.array([3, 4]))
+    dataset = decode(stream.getvalue())
+    assert dataset.attrs == {"shots": 7}
+    assert dataset["counts"].values.tolist() == [3, 4]
 
 
 def test_a_dataset_says_what_its_registers_are_in_order_of_declaration() -> None:

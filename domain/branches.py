@@ -74,6 +74,8 @@ def _check_one_bit(operation: Any, where: str) -> None:
 
 
 def _branches(circuit: QuantumCircuit) -> Iterator[Any]:
+    if not circuit.has_control_flow_op():
+        return
     for instruction in circuit.data:
         operation: Any = instruction.operation
         if operation.name in BRANCHES:

@@ -28,6 +28,6 @@ def guess(request: JobRequest, parsed: Sequence[ParsedProgram], pace: Pace) -> E
     seconds = pace.job_seconds
     for program, read in zip(request.programs, parsed, strict=True):
         circuits = max(len(program.parameters), 1) * count_settings(read, program.observables)
-        shot = pace.shot_seconds + read.circuit.depth() * pace.layer_seconds
+        shot = pace.shot_seconds + read.depth * pace.layer_seconds
         seconds += circuits * (pace.circuit_seconds + request.shots * shot)
     return Estimate(seconds)

@@ -100,7 +100,7 @@ def read_bits(counts: Mapping[str, int], terms: Mapping[str, Terms]) -> dict[str
 
 
 def _measures(circuit: QuantumCircuit) -> bool:
-    return any(instruction.clbits for instruction in circuit.data)
+    return circuit.num_clbits > 0 and any(instruction.clbits for instruction in circuit.data)
 
 
 def _check_labels(

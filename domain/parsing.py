@@ -36,6 +36,7 @@ class ParsedProgram:
     circuit: QuantumCircuit = field(repr=False, compare=False)
     registers: tuple[Register, ...]
     parameters: tuple[str, ...]
+    depth: int
     fingerprint: str
 
 
@@ -58,6 +59,7 @@ def parse(program: Program, *, vetted: bool = False) -> ParsedProgram:
         circuit=circuit,
         registers=registers_in(circuit, names),
         parameters=tuple(sorted(parameter.name for parameter in circuit.parameters)),
+        depth=circuit.depth(),
         fingerprint=digest({"format": kind, "source": program.source}),
     )
 

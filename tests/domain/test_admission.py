@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from qiskit import QuantumCircuit
 
 from qpuflow.domain import admission
 from qpuflow.domain.admission import check_request, readable
 from qpuflow.domain.branches import Branching
 from qpuflow.domain.device import DeviceStatus, Gate
 from qpuflow.domain.errors import InputError
+from qpuflow.domain.estimate import guess
 from qpuflow.domain.request import JobRequest
 from tests.domain.programs import BELL2, BELL3, DEVICE, QASM2, QASM3, ROTATION
 
@@ -35,6 +37,24 @@ def test_a_good_request_gives_its_parsed_programs_in_order() -> None:
 @pytest.mark.parametrize("status", DeviceStatus)
 def test_jobs_for_a_device_that_is_away_are_accepted_and_wait(status: DeviceStatus) -> None:
     assert check_request(request(BELL2), DEVICE.model_copy(update={"status": status}))
+
+
+def test_the_next_value_of_a_loop_does_not_walk_through_its_circuit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def walk(_: QuantumCircuit) -> None:
+        raise AssertionError("a loop with a long circuit waits for this")
+
+    without_bits = QASM3 + "input float theta; qubit q; rx(theta) q;"
+    asked = {"parameters": [{"theta": 0.5}], "observables": {"energy": {"Z": 1.0}}}
+    first = request(without_bits, **asked)
+    parsed = check_request(first, DEVICE)
+    seconds = guess(first, parsed, DEVICE.pace)
+    monkeypatch.setattr(QuantumCircuit, "data", property(walk))
+    monkeypatch.setattr(QuantumCircuit, "depth", walk)
+    again = request(without_bits, **asked | {"parameters": [{"theta": 0.6}]})
+    assert check_request(again, DEVICE, lambda _: parsed[0]) == parsed
+    assert guess(again, parsed, DEVICE.pace) == seconds
 
 
 def test_too_much_is_refused_with_both_numbers() -> None:

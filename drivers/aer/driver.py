@@ -59,8 +59,8 @@ class AerDriver(RunsHere):
     async def submit(self, executables: Sequence[Executable], shots: int, token: str) -> Ticket:
         if known := await self.find(token):
             return known
-        await self._plan(executables, shots)
-        return self._runs.start(token, lambda: self._simulate(tuple(executables), shots))
+        plans = await self._plan(executables, shots)
+        return self._runs.start(token, lambda: self._simulate(tuple(executables), plans, shots))
 
     async def estimate(self, executables: Sequence[Executable], shots: int) -> Estimate:
         plans = await self._plan(executables, shots)
@@ -81,9 +81,11 @@ class AerDriver(RunsHere):
             del self._plans[next(iter(self._plans))]
         return plans
 
-    async def _simulate(self, executables: tuple[Executable, ...], shots: int) -> Outcome:
+    async def _simulate(
+        self, executables: tuple[Executable, ...], plans: tuple[Plan, ...], shots: int
+    ) -> Outcome:
         simulated = await self._pool.run(
-            simulate, self._settings, executables, shots, self._threads
+            simulate, self._settings, executables, plans, shots, self._threads
         )
         datasets = tuple(
             self._dataset(executable, shots, one)

@@ -68,9 +68,15 @@ def plan(settings: AerSettings, executables: Sequence[Executable], shots: int) -
 
 
 def simulate(
-    settings: AerSettings, executables: Sequence[Executable], shots: int, threads: int
+    settings: AerSettings,
+    executables: Sequence[Executable],
+    plans: Sequence[Plan],
+    shots: int,
+    threads: int,
 ) -> tuple[Simulated, ...]:
-    return tuple(_simulate(settings, executable, shots, threads) for executable in executables)
+    """`plans`: those of the executables."""
+    planned = zip(executables, plans, strict=True)
+    return tuple(_simulate(settings, one, its, shots, threads) for one, its in planned)
 
 
 def _plan(
@@ -93,9 +99,10 @@ def _plan(
     return Plan(method, facts, len(circuits), runs=1 if once else shots)
 
 
-def _simulate(settings: AerSettings, executable: Executable, shots: int, threads: int) -> Simulated:
+def _simulate(
+    settings: AerSettings, executable: Executable, planned: Plan, shots: int, threads: int
+) -> Simulated:
     circuits = _bound(executable)
-    planned = _plan(settings, executable, circuits, shots)
     if planned.method == "stabilizer" and not planned.facts.native_clifford:
         circuits = [_in_stabilizer_gates(circuit) for circuit in circuits]
     if estimated_seconds([planned], shots) < WORTH_THREADS_SECONDS:

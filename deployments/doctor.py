@@ -6,7 +6,9 @@ import importlib.util
 import os
 import shutil
 import sys
+import tomllib
 from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
 
 import httpx
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from qpuflow.deployments.stack import postgres
 from qpuflow.domain.endpoints import Endpoints, find_endpoints, find_record
 from qpuflow.domain.errors import QpuflowError
+from qpuflow.domain.misspelled import misspelled
 from qpuflow.domain.settings import Settings
 from qpuflow.flows.open_ledger import open_ledger
 from qpuflow.ledger import qpus
@@ -51,8 +54,23 @@ async def examine(settings: Settings) -> list[Finding]:
 def _machine(settings: Settings) -> Iterator[Finding]:
     version = ".".join(str(part) for part in sys.version_info[:3])
     yield Finding(subject="Python", is_good=sys.version_info >= (3, 11), finding=version)
+    yield _settings()
     yield _home(settings)
     yield from _extras()
+
+
+def _settings() -> Finding:
+    file = Path("qpuflow.toml")
+    found = misspelled(os.environ, tomllib.loads(file.read_text()) if file.exists() else ())
+    if not found:
+        return Finding(subject="Settings", is_good=True, finding="all of them are known")
+    guesses = ", ".join(f"{meant} for {name}" for name, meant in found.items() if meant)
+    return Finding(
+        subject="Settings",
+        is_good=False,
+        finding=f"{', '.join(found)}: there is no such setting, and nothing reads it",
+        remedy=f"Probably {guesses}." if guesses else "docs/operations.md has them all.",
+    )
 
 
 def _home(settings: Settings) -> Finding:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import getpass
+import json
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -63,7 +65,7 @@ class Settings(BaseSettings):
     )
     user: str = Field(default_factory=_login, description="Who submits. Default: the OS login.")
     project: str | None = Field(default=None, description="Who pays. Empty: the user's own.")
-    workers: tuple[str, ...] = Field(
+    workers: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("aer", "aer-heavyhex", "qblox-dummy"),
         description="QPUs for which `qpuflow up` runs a worker. Others run theirs elsewhere.",
     )
@@ -129,6 +131,16 @@ class Settings(BaseSettings):
         default=None,
         description="Of times that are typed without one, as Europe/Berlin. Empty: the system's.",
     )
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _named(cls, given: object) -> object:
+        """`aer, fridge`, or a list as JSON has it."""
+        if not isinstance(given, str):
+            return given
+        if given.lstrip().startswith("["):
+            return json.loads(given)
+        return [name for one in given.split(",") if (name := one.strip())]
 
     def for_qpu(self, rules: QpuRules) -> Settings:
         """The same, but for what a QPU has of its own."""

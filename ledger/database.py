@@ -8,11 +8,11 @@ from typing import Self
 
 import asyncpg
 from sqlalchemy import URL, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
-from qpuflow.domain.errors import OperatorNeeded, Silent
+from qpuflow.domain.errors import InputError, OperatorNeeded, Silent
 from qpuflow.ledger.liveness import ask_the_idle
 from qpuflow.ledger.payload_store import PayloadStore
 from qpuflow.ledger.session import LedgerSession
@@ -33,6 +33,7 @@ with its host or its network, holds a QPU's row for two minutes, and not for hou
 AT_LEISURE = text("SET LOCAL idle_in_transaction_session_timeout = 0")
 """First in a transaction that is only there to hold a lock while something else is done."""
 
+_ADDRESS = "Set QPUFLOW_DATABASE_URL to postgresql://user:password@host/database."
 COLLISIONS = frozenset({"40001", "40P01", "55P03"})
 """SQLSTATE of serialization failure, deadlock and lock timeout: rolled back, to be repeated."""
 
@@ -129,7 +130,15 @@ class Ledger:
 
 
 def async_url(url: str) -> URL:
-    return make_url(url).set(drivername="postgresql+asyncpg")
+    """Raises `InputError`, which does not show it: it has a password."""
+    try:
+        given = make_url(url)
+    except ArgumentError as error:
+        raise InputError("The ledger's address is none", remedy=_ADDRESS) from error
+    if given.get_backend_name() not in ("postgresql", "postgres"):
+        what = f"The ledger is kept in PostgreSQL, not in {given.get_backend_name()}"
+        raise InputError(what, remedy=_ADDRESS)
+    return given.set(drivername="postgresql+asyncpg")
 
 
 @contextmanager

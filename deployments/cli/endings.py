@@ -9,6 +9,7 @@ from pathlib import Path
 from tomllib import TOMLDecodeError
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
 
 from qpuflow.domain.errors import QpuflowError
@@ -25,8 +26,16 @@ def tell(error: Exception) -> int:
             return error.exit_code
         case ValidationError():
             problem = error.errors()[0]
-            field = ".".join(str(part) for part in problem["loc"])
-            _say(f"Setting {field}: {problem['msg']}", None, f"Mend QPUFLOW_{field.upper()}.")
+            parts = [part for part in problem["loc"] if isinstance(part, str)]
+            is_none = problem["type"] == "extra_forbidden"
+            why = "there is no such setting" if is_none else problem["msg"]
+            mend = f"Mend QPUFLOW_{'__'.join(parts).upper()}."
+            _say(f"Setting {'.'.join(parts)}: {why}", None, mend)
+            return 2
+        case SettingsError():
+            field = str(error).split('"')[1]
+            name = f"QPUFLOW_{field.upper()}"
+            _say(f"Setting {field}: {name} is no JSON", None, f"Set its parts: {name}__<PART>.")
             return 2
         case TOMLDecodeError():
             _say(f"qpuflow.toml is no TOML: {error}", None, "Mend the file, or remove it.")

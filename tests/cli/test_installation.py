@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from qpuflow.domain.settings import Settings
 from tests.system.installation import Installation
 
 
@@ -71,10 +74,67 @@ async def test_a_flag_wins_over_the_environment_that_over_the_file_that_over_the
     assert default.stdout.split()[-1] == str(tmp_path / "login" / ".qpuflow")
 
 
-async def test_a_setting_that_makes_no_sense_is_named(nowhere: Installation) -> None:
-    refused = await nowhere.run("jobs", environment={"QPUFLOW_PORT": "many"})
+NO_SENSE = {
+    "QPUFLOW_PORT": ("many", "valid integer"),
+    "QPUFLOW_WORKERS": ('["aer"', "Setting workers"),
+    "QPUFLOW_STEPS": ("wait", "no JSON"),
+    "QPUFLOW_POLICY__GUARD_SECONDS": ("long", "valid number"),
+    "QPUFLOW_POLICY__GARD_SECONDS": ("1", "there is no such setting"),
+}
+
+
+@pytest.mark.parametrize("name", NO_SENSE)
+async def test_a_setting_that_makes_no_sense_is_named(nowhere: Installation, name: str) -> None:
+    value, why = NO_SENSE[name]
+    refused = await nowhere.run("jobs", environment={name: value})
     assert refused.code == 2
-    assert "QPUFLOW_PORT" in refused.message
+    assert name in refused.message
+    assert why in refused.message
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [("ledger.example/secret", "address is none"), ("mysql://me:secret@db/x", "not in mysql")],
+)
+async def test_an_address_that_is_none_is_refused_and_not_shown(
+    nowhere: Installation, address: str, why: str
+) -> None:
+    elsewhere = {"QPUFLOW_DATABASE_URL": address, "QPUFLOW_PREFECT_API_URL": "http://p/api"}
+    refused = await nowhere.run("jobs", environment=elsewhere)
+    assert refused.code == 2
+    assert why in refused.message
+    assert "QPUFLOW_DATABASE_URL" in refused.message
+    assert "secret" not in refused.message
+
+
+async def test_doctor_finds_settings_that_nothing_reads(
+    nowhere: Installation, tmp_path: Path
+) -> None:
+    (tmp_path / "qpuflow.toml").write_text("wokers = []\n[policy]\nguard_seconds = 1\n")
+    typed = {"QPUFLOW_LINGER_SECOND": "9", "QPUFLOW_USER": "alice", "QPUFLOW_XYZ": ""}
+    examined = await nowhere.run("doctor", "--json", cwd=tmp_path, environment=typed)
+    (found,) = [one for one in json.loads(examined.stdout) if one["subject"] == "Settings"]
+    assert not found["is_good"]
+    unread = found["finding"].split(":")[0]
+    assert unread == "QPUFLOW_LINGER_SECOND, QPUFLOW_XYZ, wokers"
+    assert "QPUFLOW_LINGER_SECONDS for QPUFLOW_LINGER_SECOND" in found["remedy"]
+    assert "workers for wokers" in found["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ("aer", ("aer",)),
+        (" aer, aer-noisy,", ("aer", "aer-noisy")),
+        ('["aer", "aer-noisy"]', ("aer", "aer-noisy")),
+        ("", ()),
+    ],
+)
+def test_workers_are_named_in_a_row_or_as_json(
+    monkeypatch: pytest.MonkeyPatch, given: str, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("QPUFLOW_WORKERS", given)
+    assert Settings().workers == names
 
 
 async def test_a_file_that_is_no_toml_is_named(nowhere: Installation, tmp_path: Path) -> None:

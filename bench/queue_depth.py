@@ -33,7 +33,7 @@ from qpuflow.ledger.session import LedgerSession
 from qpuflow.tasks.admission import Journey, admit, admit_all
 from qpuflow.tasks.known import Known
 
-USERS, FEW_USERS = 1_000, 60
+USERS, FEW_USERS = 1_000, 100
 OF_EACH = 5
 """Single-job runs of every user, and as many batched jobs."""
 AT_ONCE = 8
@@ -43,14 +43,14 @@ SEATS = 8
 LOOK_SECONDS = 0.1
 ANALYZE = text("ANALYZE")
 """As PostgreSQL does by itself within a minute of such a change."""
-DRAINS = 3
+DRAINS = 5
 DRAINED = FEW_USERS * OF_EACH // DRAINS
 """Jobs of each; all of them together are the batched half of the short queue, which comes first."""
 QPU = "aer"
 
 
 async def deep_queue(installation: Installation) -> list[Figure]:
-    """The same users' work drains as fast when 1,000 queue as when 60 do.
+    """The same users' work drains as fast when 1,000 queue as when 100 do.
 
     The runs in Prefect are there as it would have made and the worker admitted them; a stack does
     that with a few a second, which is not measured here.

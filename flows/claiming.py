@@ -16,6 +16,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Pending
 
 from qpuflow.domain.errors import QpuflowError
+from qpuflow.flows.leisure import Leisure
 from qpuflow.flows.outbox import create_run, prefect_client, queued
 from qpuflow.flows.resources import Resources
 from qpuflow.ledger import claims
@@ -28,6 +29,9 @@ URGENT_SEATS = 2
 SHOWN_AT_ONCE, SHOW_EVERY_SECONDS = 3, 1.0
 """Runs that are created only so that people see them wait. Each costs Prefect's server as much as
 a small job does, and one state more than a run that is created when it starts."""
+LEFT_ALONE = 10
+"""So many times as long as it took for them, a server is left alone with that: a busy one longer.
+"""
 REFUSED_SECONDS = 5.0
 """So long a run is left alone that Prefect did not let us start."""
 _log = logging.getLogger("prefect.qpuflow.engine")
@@ -49,7 +53,7 @@ class Claims:
         self._qpu = qpu
         self._refused: dict[UUID, float] = {}
         """Carriers and runs, and until when each is left alone."""
-        self._shown_at = float("-inf")
+        self._leisure = Leisure(SHOW_EVERY_SECONDS, LEFT_ALONE)
 
     async def take(self, free: int, at_work: Collection[UUID], held: Held = NOTHING) -> Taken:
         """As many as are free, and a booker's beside. `at_work` are the runs that have a seat."""
@@ -107,12 +111,12 @@ class Claims:
         return None
 
     async def _show(self, client: PrefectClient, others: Iterable[Candidate]) -> None:
-        if time.monotonic() - self._shown_at < SHOW_EVERY_SECONDS:
+        if not self._leisure.is_there:
             return
         unseen = (one.carriage for one in others if one.carriage.flow_run_id is None)
-        for carriage in islice(unseen, SHOWN_AT_ONCE):
-            self._shown_at = time.monotonic()
-            await create_run(self._shared.ledger, client, carriage, queued())
+        with self._leisure.spent():
+            for carriage in islice(unseen, SHOWN_AT_ONCE):
+                await create_run(self._shared.ledger, client, carriage, queued())
 
 
 def seated(waiting: Iterator[Candidate], free: int) -> tuple[list[Candidate], Candidate | None]:

@@ -26,18 +26,21 @@ from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.database import Ledger
 
 CARRIER_KEY = "carrier-"
+MOST_AT_ONCE = 20
+"""Each keeps Prefect's server from what starts: of a thousand the others have another minute."""
 QUEUED = "Queued"
 """The name of a run's state while the ledger decides when it starts."""
 
 
 async def create_runs(ledger: Ledger, qpu: str | None = None) -> int:
-    """Create a run for every carrier that waits for one, or for those of one QPU.
+    """Create a run for the oldest carriers that wait for one, or for those of one QPU.
 
-    Whoever crashes in between is repeated by the next caller: Prefect gives the same run for the
-    same idempotency key. Returns how many there were.
+    An engine creates what it starts, and shows others as far as Prefect's server has the time: this
+    is for QPUs without one. Whoever crashes in between is repeated by the next caller: Prefect
+    gives the same run for the same idempotency key. Returns how many it created.
     """
     async with ledger.begin() as session:
-        pending = await carriers.outbox(session, qpu)
+        pending = await carriers.outbox(session, qpu, MOST_AT_ONCE)
     if not pending:
         return 0
     async with prefect_client() as client:

@@ -33,9 +33,11 @@ class Carriage:
     holder: str | None
 
 
-async def outbox(session: AsyncSession, qpu: str | None = None) -> list[Carriage]:
+async def outbox(
+    session: AsyncSession, qpu: str | None = None, limit: int | None = None
+) -> list[Carriage]:
     """Carriers whose flow run is still to be created, oldest first; of all QPUs, or of one."""
-    query = _carriages().where(Carrier.state == CarrierState.PENDING.value)
+    query = _carriages().where(Carrier.state == CarrierState.PENDING.value).limit(limit)
     if qpu is not None:
         query = query.where(Batch.qpu == qpu)
     return [_value(*row) for row in (await session.execute(query)).tuples()]

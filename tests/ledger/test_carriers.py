@@ -27,6 +27,7 @@ from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.live import CarrierLost
 from tests.ledger.entities import (
     ALICE,
+    BOB,
     CARRIER,
     QPU,
     begin,
@@ -62,6 +63,18 @@ async def test_a_new_batch_waits_in_the_outbox_until_its_run_exists(ledger: Ledg
         await carriers.created(session, carriage.id, run)
     assert await outbox(ledger) == []
     assert await rows(ledger, CURRENT) == [(1, "live", run)]
+
+
+async def test_the_oldest_in_the_outbox_come_first(ledger: Ledger) -> None:
+    waiting = [(await submit(ledger, BOB)).batch_id, (await submit(ledger)).batch_id]
+    assert [one.batch_id for one in await outbox(ledger)] == waiting
+    async with ledger.begin() as session:
+        (oldest,) = await carriers.outbox(session, QPU, limit=1)
+        await carriers.created(session, oldest.id, uuid4())
+    assert oldest.batch_id == waiting[0]
+    async with ledger.begin() as session:
+        (next_one,) = await carriers.outbox(session, limit=1)
+    assert next_one.batch_id == waiting[1]
 
 
 async def test_a_run_may_begin_before_its_creator_has_noted_it(ledger: Ledger) -> None:

@@ -45,7 +45,8 @@ _log = logging.getLogger("prefect.qpuflow")
 class Board:
     """The artifacts of one run, made beside its jobs: `async with Board(carrying) as board`.
 
-    A failure to show something never fails a job, and no job waits for it.
+    A failure to show something never fails a job, and no job waits for it. Progress is shown of
+    what is not done in a moment.
     """
 
     def __init__(self, carrying: Carrying) -> None:
@@ -54,8 +55,8 @@ class Board:
         self._rows: list[dict[str, Any]] = []
         self._begun = 0
         self._pictures = 0
-        self._shown = (0.0, DONE)
-        self._advanced_at = 0.0
+        self._shown: tuple[float, str] | None = None
+        self._advanced_at = time.monotonic()
         self._first_chunk = asyncio.Event()
         self._orders: asyncio.Queue[Callable[[], Awaitable[Any]] | None] = asyncio.Queue()
 
@@ -69,7 +70,7 @@ class Board:
             self._painter.cancel()
             return
         if self._rows:
-            self._orders.put_nowait(self._advance)
+            self._orders.put_nowait(self._conclude)
             table = partial(acreate_table_artifact, self._rows, description="Jobs of this run")
             self._orders.put_nowait(cast("Callable[[], Awaitable[Any]]", table))
         self._orders.put_nowait(None)
@@ -119,25 +120,31 @@ class Board:
         if name != flow_run.get_name():
             async with get_client() as client:
                 await client.update_flow_run(UUID(flow_run.get_id()), name=name)
-        self._shown = self._percent(), DONE
-        self._progress = await acreate_progress_artifact(self._percent(), description=DONE)
+        if len(self._rows) < self._begun:
+            await self._advance()
 
     async def _advance(self) -> None:
         await self._say(DONE)
 
+    async def _conclude(self) -> None:
+        if self._progress is not None:
+            await self._advance()
+
     async def _say(self, note: str) -> None:
         """Only what is new: a request to Prefect's server costs as much as a small job."""
         wanted = self._percent(), note
-        if self._progress is not None and wanted != self._shown:
-            self._shown = wanted
+        if self._progress is None:
+            self._progress = await acreate_progress_artifact(wanted[0], description=note)
+        elif wanted != self._shown:
             await aupdate_progress_artifact(self._progress, *wanted)
+        self._shown = wanted
 
     def _percent(self) -> float:
         return 100 * len(self._rows) / max(self._begun, len(self._rows), 1)
 
     async def _explain(self) -> None:
         """Beside the progress: why nothing has happened, and when that is expected to end."""
-        if self._progress is None:
+        if len(self._rows) >= self._begun:
             return
         async with self._carrying.ledger.begin() as session:
             rules = self._carrying.settings.policy

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections import deque
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from uuid import UUID
 
@@ -15,10 +17,10 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Pending
 
-from qpuflow.domain.errors import QpuflowError
 from qpuflow.flows.leisure import Leisure
 from qpuflow.flows.outbox import create_run, prefect_client, queued
 from qpuflow.flows.resources import Resources
+from qpuflow.flows.waiting_list import UNSEEN
 from qpuflow.ledger import claims
 from qpuflow.ledger.carriers import Carriage
 from qpuflow.ledger.claims import NOTHING, Candidate, Held, Queue
@@ -34,58 +36,76 @@ LEFT_ALONE = 10
 """
 REFUSED_SECONDS = 5.0
 """So long a run is left alone that Prefect did not let us start."""
+PAUSE_SECONDS = 1.0
+"""A seat whose run could not be claimed is kept so long: the next would not be either."""
 _log = logging.getLogger("prefect.qpuflow.engine")
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """Runs to start now: those that the ledger created, claimed; and those of people."""
-
-    own: list[FlowRun] = field(default_factory=list[FlowRun])
-    others: list[UUID] = field(default_factory=list[UUID])
-
-
 class Claims:
-    """What one engine starts next."""
+    """What one engine starts next, each as soon as it is claimed, beside the others.
 
-    def __init__(self, shared: Resources, qpu: str) -> None:
+    `begin` is given a run that the ledger created, claimed; `send` the run of a person, which the
+    worker starts as it was asked for; `again` is called when it is worth to look once more.
+    """
+
+    def __init__(
+        self,
+        shared: Resources,
+        qpu: str,
+        *,
+        begin: Callable[[FlowRun], None],
+        send: Callable[[UUID], None],
+        again: Callable[[], None],
+    ) -> None:
         self._shared = shared
         self._qpu = qpu
+        self._begin = begin
+        self._send = send
+        self._again = again
+        self._claiming: dict[UUID, asyncio.Task[None]] = {}
+        """Carriers that have a seat, and whose runs are not claimed yet."""
+        self._showing: frozenset[UUID] = frozenset()
+        """Carriers whose runs are just created for people to see."""
+        self._chores: set[asyncio.Task[None]] = set()
         self._refused: dict[UUID, float] = {}
         """Carriers and runs, and until when each is left alone."""
+        self._changed_at = float("-inf")
+        """When seats became scarce, or enough."""
         self._leisure = Leisure(SHOW_EVERY_SECONDS, LEFT_ALONE)
 
-    async def take(self, free: int, at_work: Collection[UUID], held: Held = NOTHING) -> Taken:
-        """As many as are free, and a booker's beside. `at_work` are the runs that have a seat."""
+    @property
+    def in_hand(self) -> frozenset[UUID]:
+        """Carriers with whose runs something is being done."""
+        return self._showing | self._claiming.keys()
+
+    async def fill(self, free: int, at_work: Collection[UUID], held: Held = NOTHING) -> bool:
+        """Start as many as are free, and a booker's beside. `at_work` are the runs that have a
+        seat. Whether there were any."""
+        free -= len(self._claiming)
         waiting = await self._waiting(replace(held, runs=held.runs | frozenset(at_work)))
+        if self._shared.draining.is_set():
+            return False
         chosen, left = seated(waiting.candidates, free)
         unseated = [left, *islice(waiting, len(waiting.seated))] if left is not None else []
-        self._shared.crowded = bool(unseated)
+        if bool(unseated) != self._shared.crowded:
+            self._shared.crowded, self._changed_at = bool(unseated), time.monotonic()
         self._shared.outranked = outranked(unseated, waiting.seated)
-        if not (unseated or chosen):
-            return Taken()
-        taken = Taken()
-        try:
-            async with prefect_client() as client:
-                for one in chosen:
-                    if (run_id := _of_people(one.carriage)) is not None:
-                        taken.others.append(run_id)
-                    elif (run := await self._claim(client, one.carriage)) is not None:
-                        taken.own.append(run)
-                if unseated:
-                    await self._show(client, chain(unseated, waiting))
-        except QpuflowError as error:
-            if not (taken.own or taken.others):
-                raise
-            # What is claimed is nobody else's any more.
-            _log.warning("Not all that could start was started: %s", error)
-        return taken
+        for one in chosen:
+            self._start(one.carriage)
+        if unseated and self._is_time_to_show():
+            self._show(chain(unseated, waiting))
+        return bool(chosen)
+
+    async def settled(self) -> None:
+        """Whatever was being claimed has begun, or was given up."""
+        if self._claiming:
+            await asyncio.wait(self._claiming.values())
 
     async def _waiting(self, held: Held) -> Queue:
         """What is left alone is so in the ledger already: it hides nothing of its user's."""
         ledger, settings = self._shared.ledger, self._shared.settings
         self._refused = {c: until for c, until in self._refused.items() if until > time.monotonic()}
-        held = replace(held, runs=held.runs | self._refused.keys())
+        held = replace(held, runs=held.runs | self._refused.keys() | self.in_hand)
         async with ledger.begin() as session:
             return await claims.next_carriers(
                 *(session, self._qpu, settings.policy, held),
@@ -96,27 +116,60 @@ class Claims:
         """A run that could not be started, or created, is left alone for a while."""
         self._refused[run_or_carrier] = time.monotonic() + REFUSED_SECONDS
 
-    def is_refused(self, run_or_carrier: UUID) -> bool:
-        return run_or_carrier in self._refused
+    def _start(self, carriage: Carriage) -> None:
+        if (run_id := _of_people(carriage)) is not None:
+            self._send(run_id)
+        else:
+            self._claiming[carriage.id] = asyncio.create_task(self._claim(carriage))
 
-    async def _claim(self, client: PrefectClient, carriage: Carriage) -> FlowRun | None:
+    async def _claim(self, carriage: Carriage) -> None:
+        try:
+            async with prefect_client() as client:
+                run = await self._claimed(client, carriage)
+            if run is None:
+                self.refuse(carriage.flow_run_id or carriage.id)
+            elif run.id not in self._refused:
+                self._begin(run)
+        except Exception as error:  # noqa: BLE001  the others shall start
+            _log.warning("Carrier %s is not started: %r", carriage.id, error)
+            await asyncio.sleep(PAUSE_SECONDS)
+        finally:
+            del self._claiming[carriage.id]
+            self._again()
+
+    async def _claimed(self, client: PrefectClient, carriage: Carriage) -> FlowRun | None:
         """None when the run is another's, cancelled or deleted."""
         if carriage.flow_run_id is None:
             run = await create_run(self._shared.ledger, client, carriage, Pending())
-            if run is not None and run.state is not None and run.state.is_pending():
-                return run
-        elif await _is_accepted(client, carriage.flow_run_id):
+            return run if run and run.state and run.state.is_pending() else None
+        if await _is_accepted(client, carriage.flow_run_id):
             return await client.read_flow_run(carriage.flow_run_id)
-        self.refuse(carriage.flow_run_id or carriage.id)
         return None
 
-    async def _show(self, client: PrefectClient, others: Iterable[Candidate]) -> None:
-        if not self._leisure.is_there:
-            return
+    def _is_time_to_show(self) -> bool:
+        has_lasted = time.monotonic() - self._changed_at > UNSEEN.total_seconds()
+        return has_lasted and self._leisure.is_there and not self._showing
+
+    def _show(self, others: Iterable[Candidate]) -> None:
+        """The last first: they wait for longest, and the first are about to start."""
         unseen = (one.carriage for one in others if one.carriage.flow_run_id is None)
-        with self._leisure.spent():
-            for carriage in islice(unseen, SHOWN_AT_ONCE):
-                await create_run(self._shared.ledger, client, carriage, queued())
+        if last := deque(unseen, maxlen=SHOWN_AT_ONCE):
+            self._showing = frozenset(one.id for one in last)
+            chore = asyncio.create_task(self._create(last))
+            self._chores.add(chore)
+            chore.add_done_callback(self._chores.discard)
+
+    async def _create(self, unseen: Iterable[Carriage]) -> None:
+        try:
+            with self._leisure.spent():
+                async with prefect_client() as client:
+                    for carriage in unseen:
+                        await create_run(self._shared.ledger, client, carriage, queued())
+        except Exception as error:  # noqa: BLE001  they are created when they start
+            _log.warning("Not all that wait are shown to: %r", error)
+        finally:
+            self._showing = frozenset()
+            self._again()
 
 
 def seated(waiting: Iterator[Candidate], free: int) -> tuple[list[Candidate], Candidate | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -38,16 +39,18 @@ class WaitingList:
         """When each carrier was looked at, and what its run says."""
         self._rests_until = 0.0
 
-    async def show(self, held: Held, *, is_open: bool) -> None:
+    async def show(self, held: Held, in_hand: Collection[UUID], *, is_open: bool) -> None:
         """Say of the run looked at longest ago why it waits; create it if it is missing.
 
         `held` are those that Prefect holds back, all of them unless the work pool `is_open`.
+        Carriers `in_hand` are about to start, or shown already.
         """
         if time.monotonic() < self._rests_until:
             return
         self._rests_until = time.monotonic() + BETWEEN_SECONDS
         async with self._shared.ledger.begin() as session:
-            waiting = await carriers.without_seat(session, self._qpu, UNSEEN, LISTED)
+            listed = await carriers.without_seat(session, self._qpu, UNSEEN, LISTED)
+        waiting = [one for one in listed if one.id not in in_hand]
         self._noted = {c.id: self._noted[c.id] for c in waiting if c.id in self._noted}
         if waiting and self._age(carriage := max(waiting, key=self._age)) > STANDS_SECONDS:
             # At once: one that cannot be told of keeps none of the others waiting.

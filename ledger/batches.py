@@ -65,7 +65,8 @@ JOIN = """
       AND state <> 'closed'
       AND coalesce(not_before, '-infinity') = coalesce(CAST(:start AS timestamptz), '-infinity')
       {condition}
-    RETURNING id, state <> 'closed' AS accepts, pg_notify(:channel, CAST(id AS text))
+    RETURNING id, state <> 'closed' AS accepts,
+        CASE WHEN state = 'running' THEN pg_notify(:channel, CAST(id AS text)) END
 """
 _JOIN = text(JOIN.format(condition=""))
 

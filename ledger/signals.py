@@ -26,7 +26,7 @@ class Channel(StrEnum):
     OUTBOX = "qpuflow_outbox"
     """A flow run is to be created. About: the QPU."""
     JOINED = "qpuflow_joined"
-    """A job joined a batch. About: the batch's id."""
+    """A job joined a batch that a run carries. About: the batch's id."""
     ENDED = "qpuflow_ended"
     """Jobs have ended. About: their user."""
 

@@ -20,7 +20,6 @@ from prefect._flow_run_suspension import mark_flow_run_suspension_requested
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import AsyncClientContext, SyncClientContext
-from prefect.events.worker import EventsWorker
 from prefect.exceptions import Abort, Pause
 from prefect.filesystems import LocalFileSystem
 from prefect.flows import Flow, load_flow_from_entrypoint
@@ -38,6 +37,7 @@ from qpuflow.deployments.worker.messages import (
 )
 from qpuflow.deployments.worker.modules import NUMERICAL
 from qpuflow.deployments.worker.seated_run import run_seated
+from qpuflow.deployments.worker.state_changes import LastChanges
 from qpuflow.domain.errors import QpuflowError, Unavailable
 from qpuflow.domain.principal import service
 from qpuflow.domain.settings import Settings
@@ -78,13 +78,14 @@ def serve(socket_path: str, pool: str) -> None:
     """Work for the worker that listens there, until it hangs up; then end this process."""
     # Compiling and simulating in children of a copy of this process: no import ever again.
     prefork(NUMERICAL)
-    code = 1
+    code, changes = 1, LastChanges()
+    changes.start()
     try:
         uvloop.run(_serve(socket_path, pool))
         code = 0
     finally:
         # What Prefect's own threads have not sent yet: states of tasks, logs.
-        EventsWorker.drain_all(timeout=FLUSH_SECONDS)
+        changes.drain(FLUSH_SECONDS)
         APILogWorker.drain_all(timeout=FLUSH_SECONDS)
         # Nobody shall find this process again, or what its flows left in it.
         os._exit(code)
@@ -121,7 +122,9 @@ class Engine:
         self._chores: set[asyncio.Future[None]] = set()
         self._flows: dict[UUID, tuple[float, Flow[..., Any]]] = {}
         self._offer = Offer()
-        self._claims = Claims(shared, qpu)
+        self._claims = Claims(
+            shared, qpu, begin=self._begin_own, send=self._send, again=self._look_again
+        )
         self._sent: dict[UUID, float] = {}
         """Runs that the worker was told to start, and when: they have a seat."""
         self._look = asyncio.Event()
@@ -158,7 +161,9 @@ class Engine:
             while not self._shared.draining.is_set():
                 try:
                     if not await self._fill():
-                        await waiting_list.show(self._offer.held, is_open=self._offer.seats > 0)
+                        await waiting_list.show(
+                            self._offer.held, self._claims.in_hand, is_open=self._offer.seats > 0
+                        )
                         await end_missed(self._shared.ledger, self._qpu)
                         await within(self._look, LOOK_FOR_WORK_SECONDS)
                 except Exception as error:  # noqa: BLE001  else nothing would ever start again
@@ -172,15 +177,19 @@ class Engine:
         self._sent = {run: at for run, at in self._sent.items() if now - at < SENT_SECONDS}
         seated = self._runs.keys() | self._sent.keys()
         free = self._offer.seats - len(seated - self._shared.idle)
-        taken = await self._claims.take(free, seated, self._offer.held)
-        for run in taken.own:
-            if not self._claims.is_refused(run.id):
-                self._writer.write(line(Answer(news=News.BEGUN, flow_run_id=run.id)))
-                self._begin(run.id, self._own(run))
-        for run_id in taken.others:
-            self._sent[run_id] = now
-            self._writer.write(line(Answer(news=News.NEXT, flow_run_id=run_id)))
-        return bool(taken.own or taken.others)
+        return await self._claims.fill(free, seated, self._offer.held)
+
+    def _begin_own(self, run: FlowRun) -> None:
+        self._writer.write(line(Answer(news=News.BEGUN, flow_run_id=run.id)))
+        self._begin(run.id, self._own(run))
+
+    def _send(self, run_id: UUID) -> None:
+        """Have the worker start it."""
+        self._sent[run_id] = time.monotonic()
+        self._writer.write(line(Answer(news=News.NEXT, flow_run_id=run_id)))
+
+    def _look_again(self) -> None:
+        self._look.set()
 
     def _forget(self, run_id: UUID) -> None:
         """It was to be next and is not there: its seat is free, and its job another run's."""
@@ -250,6 +259,8 @@ class Engine:
     async def stop(self) -> None:
         """What is begun has a moment to end; the rest is left for others to take back."""
         self._shared.draining.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._claims.settled(), FLUSH_SECONDS)
         if self._runs:
             await asyncio.wait(self._runs.values(), timeout=DRAIN_SECONDS)
         for work in (*self._runs.values(), *self._chores):
@@ -258,6 +269,7 @@ class Engine:
 
     async def _retire(self) -> None:
         self._shared.draining.set()
+        await self._claims.settled()
         while self._runs:
             await asyncio.wait(self._runs.values())
         self._writer.close()

@@ -10,6 +10,7 @@ from typing import Any
 import stamina
 from prefect._flow_run_suspension import register_flow_run_suspension_request
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.events.schemas.events import RelatedResource
 from prefect.flow_engine import AsyncFlowRunEngine, run_flow
 from prefect.flows import Flow
 from prefect.utilities.callables import get_call_parameters, parameters_to_args_kwargs
@@ -32,6 +33,8 @@ class SeatedEngine(AsyncFlowRunEngine[..., Any]):
     """Whether the worker is ending the run because somebody cancelled it."""
     is_draining: Callable[[], bool]
     """Whether the process ends, too: then the worker says how the run did."""
+    has_begun: bool = False
+    """Whether its first heartbeat is over."""
 
     @contextmanager
     def setup_flow_run_suspension_request(self) -> Generator[Any]:
@@ -40,6 +43,16 @@ class SeatedEngine(AsyncFlowRunEngine[..., Any]):
         with register_flow_run_suspension_request(self.flow_run.id, request):
             request.raise_if_requested()
             yield request
+
+    def _emit_flow_run_heartbeat(
+        self,
+        resource: dict[str, str] | None = None,
+        related: list[RelatedResource] | None = None,
+    ) -> None:
+        """That it runs is the first: the beat that Prefect sends beside it says nothing new."""
+        if self.has_begun:
+            super()._emit_flow_run_heartbeat(resource, related)
+        self.has_begun = True
 
     async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:
         """How a cancelled run ends only the worker says: else it were Crashed for a moment.

@@ -13,7 +13,7 @@ from qpuflow.domain.principal import Principal, service
 from qpuflow.ledger import accounts, batches, carriers
 from qpuflow.ledger.database import Ledger
 from qpuflow.ledger.live import CarrierLost
-from qpuflow.ledger.signals import Channel
+from qpuflow.ledger.signals import Channel, tell
 from tests.ledger.entities import (
     ALICE,
     BOB,
@@ -91,6 +91,25 @@ async def test_a_user_who_leaves_closes_the_batch_unless_a_job_is_queued(ledger:
         await asyncio.wait_for(told.wait(), 10)  # it listens from now on
         told.clear()
         assert await left()
+        await asyncio.wait_for(told.wait(), 10)
+
+
+async def test_only_who_carries_a_batch_is_told_of_another_job(ledger: Ledger) -> None:
+    batch_id, listen = (await submit(ledger)).batch_id, ledger.ears.listen
+    with (
+        listen(Channel.JOINED, str(batch_id)) as told,
+        listen(Channel.JOINED, "something later") as told_later,
+    ):
+        await asyncio.wait_for(told.wait(), 10)  # it listens from now on
+        told.clear()
+        told_later.clear()
+        await submit(ledger)
+        async with ledger.begin() as session:
+            await tell(session, Channel.JOINED, "something later")
+        await asyncio.wait_for(told_later.wait(), 10)
+        assert not told.is_set()
+        await begin(ledger, batch_id)
+        await submit(ledger)
         await asyncio.wait_for(told.wait(), 10)
 
 

@@ -223,13 +223,13 @@ async def test_the_form_decides_user_project_key_and_options(
     assert "from-the-form" in runs["form"]["tags"]
 
 
-async def test_progress_jobs_and_pictures_are_shown_as_artifacts(
+async def test_jobs_and_pictures_are_shown_as_artifacts_and_progress_where_there_was_time_for_it(
     stack: Installation, runs: dict[str, Any]
 ) -> None:
     for way, run in runs.items():
         shown = {one["type"]: one["data"] for one in await stack.artifacts(run["id"])}
-        assert set(shown) == {"progress", "table", "markdown"}, way
-        assert shown["progress"] == 100
+        assert shown.keys() - {"progress"} == {"table", "markdown"}, way
+        assert shown.get("progress", 100) == 100
         (row,) = json.loads(shown["table"])
         assert row["job"] == await stack.job_of(run["id"])
         assert "```" in shown["markdown"], "no drawing"

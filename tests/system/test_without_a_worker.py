@@ -71,7 +71,7 @@ async def test_a_run_that_two_created_at_once_says_why_it_waits_all_the_same(
 
         async def told() -> bool:
             with temporary_settings({PREFECT_API_URL: unserved.endpoints.prefect_api_url}):
-                await waiting.show(NOTHING, is_open=True)
+                await waiting.show(NOTHING, frozenset(), is_open=True)
             row = await unserved.rows(CARRIED, job)
             run = await unserved.flow_run(str(row[0]["flow_run_id"])) if row else None
             return run is not None and "Cabling" in run["state"]["message"]

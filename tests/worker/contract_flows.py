@@ -66,6 +66,18 @@ async def small_step() -> None:
     await asyncio.sleep(0.1)
 
 
+@task
+async def long_step() -> None:
+    await asyncio.sleep(3)
+
+
+@flow
+async def takes_steps(journal: str) -> None:
+    note(journal)
+    for step in (small_step, small_step, long_step):
+        await step()
+
+
 @flow
 async def steps_until_suspended(journal: str) -> None:
     """Somebody suspends it from outside; Prefect ends it between two tasks."""

@@ -76,7 +76,8 @@ async def test_a_run_that_waits_for_a_lane_says_so_beside_its_progress(
         assert (await stack.run("--operator", "cancel", one)).code == 0
     assert (await stack.run("result", job, "--wait")).code == 0
 
-    async def forgotten() -> bool:
-        return "Jobs done" in [one["description"] for one in await stack.artifacts(run)]
+    async def done() -> bool:
+        shown = [(one["description"], one["data"]) for one in await stack.artifacts(run)]
+        return ("Jobs done", 100) in shown
 
-    await eventually(forgotten, "it says that it waits when it does not", 15)
+    await eventually(done, "it says that it waits when it does not", 15)

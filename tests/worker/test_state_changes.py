@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
-from prefect.events.schemas.events import Event
+from prefect.events.schemas.events import Event, Resource
 
 from qpuflow.deployments.worker.state_changes import last_changes
 from tests.system.installation import Installation, eventually
@@ -16,7 +16,7 @@ from tests.worker.workers import Site, Started, Worker
 
 def event(state: str, run: str = "one", follows: Event | None = None) -> Event:
     kind = "flow-run" if run == "flow" else "task-run"
-    resource = {"prefect.resource.id": f"prefect.{kind}.{run}"}
+    resource = Resource({"prefect.resource.id": f"prefect.{kind}.{run}"})
     before = follows.id if follows else None
     return Event(event=f"prefect.{kind}.{state}", resource=resource, id=uuid4(), follows=before)
 

@@ -45,7 +45,7 @@ class Claims:
     """What one engine starts next, each as soon as it is claimed, beside the others.
 
     `begin` is given a run that the ledger created, claimed; `send` the run of a person, which the
-    worker starts as it was asked for; `again` is called when it is worth to look once more.
+    worker starts as it was asked for; `again` is called when a seat is free that had been given.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Claims:
 
     async def fill(self, free: int, at_work: Collection[UUID], held: Held = NOTHING) -> bool:
         """Start as many as are free, and a booker's beside. `at_work` are the runs that have a
-        seat. Whether there were any."""
+        seat. Whether there may be more to start: one of each user is looked at."""
         free -= len(self._claiming)
         waiting = await self._waiting(replace(held, runs=held.runs | frozenset(at_work)))
         if self._shared.draining.is_set():
@@ -94,7 +94,7 @@ class Claims:
             self._start(one.carriage)
         if unseated and self._is_time_to_show():
             self._show(chain(unseated, waiting))
-        return bool(chosen)
+        return bool(chosen) and left is None
 
     async def settled(self) -> None:
         """Whatever was being claimed has begun, or was given up."""
@@ -124,18 +124,27 @@ class Claims:
 
     async def _claim(self, carriage: Carriage) -> None:
         try:
+            run = await self._tried(carriage)
+        finally:
+            del self._claiming[carriage.id]
+        if run is not None:
+            self._begin(run)
+        else:
+            self._again()
+
+    async def _tried(self, carriage: Carriage) -> FlowRun | None:
+        try:
             async with prefect_client() as client:
                 run = await self._claimed(client, carriage)
-            if run is None:
-                self.refuse(carriage.flow_run_id or carriage.id)
-            elif run.id not in self._refused:
-                self._begin(run)
         except Exception as error:  # noqa: BLE001  the others shall start
             _log.warning("Carrier %s is not started: %r", carriage.id, error)
             await asyncio.sleep(PAUSE_SECONDS)
-        finally:
-            del self._claiming[carriage.id]
-            self._again()
+            return None
+        if run is None:
+            self.refuse(carriage.flow_run_id or carriage.id)
+        elif run.id in self._refused:
+            return None
+        return run
 
     async def _claimed(self, client: PrefectClient, carriage: Carriage) -> FlowRun | None:
         """None when the run is another's, cancelled or deleted."""

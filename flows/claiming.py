@@ -162,7 +162,9 @@ class Claims:
     def _show(self, others: Iterable[Candidate]) -> None:
         """The last first: they wait for longest, and the first are about to start."""
         unseen = (one.carriage for one in others if one.carriage.flow_run_id is None)
-        if last := deque(unseen, maxlen=SHOWN_AT_ONCE):
+        with self._leisure.spent():  # also where all of a long queue are seen already
+            last = deque(unseen, maxlen=SHOWN_AT_ONCE)
+        if last:
             self._showing = frozenset(one.id for one in last)
             chore = asyncio.create_task(self._create(last))
             self._chores.add(chore)

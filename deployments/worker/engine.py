@@ -260,19 +260,21 @@ class Engine:
         """What is begun has a moment to end; the rest is left for others to take back."""
         self._shared.draining.set()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._claims.settled(), FLUSH_SECONDS)
-        if self._runs:
-            await asyncio.wait(self._runs.values(), timeout=DRAIN_SECONDS)
+            await asyncio.wait_for(self._ended(), DRAIN_SECONDS)
         for work in (*self._runs.values(), *self._chores):
             work.cancel()
         await asyncio.gather(*self._runs.values(), *self._chores, return_exceptions=True)
 
     async def _retire(self) -> None:
         self._shared.draining.set()
+        await self._ended()
+        self._writer.close()
+
+    async def _ended(self) -> None:
+        """All that is begun, and what is just being claimed."""
         await self._claims.settled()
         while self._runs:
             await asyncio.wait(self._runs.values())
-        self._writer.close()
 
     def start(self, work: Awaitable[None]) -> None:
         """A chore beside the runs; it ends with the engine."""

@@ -43,7 +43,8 @@ _log = logging.getLogger("prefect.qpuflow")
 
 
 class Board:
-    """The artifacts of one run, made beside its jobs: `async with Board(carrying) as board`.
+    """The artifacts of one run, made beside its jobs: `async with Board(carrying) as board`, and
+    at its end `await board.finish()`.
 
     A failure to show something never fails a job, and no job waits for it. Progress is shown of
     what is not done in a moment.
@@ -64,11 +65,12 @@ class Board:
         self._painter = asyncio.create_task(self._paint())
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
+        self._painter.cancel()
+
+    async def finish(self) -> None:
+        """Show what is not shown yet, and the table of all jobs."""
         self._first_chunk.set()
-        if kind is not None:
-            self._painter.cancel()
-            return
         if self._rows:
             self._orders.put_nowait(self._conclude)
             table = partial(acreate_table_artifact, self._rows, description="Jobs of this run")

@@ -18,6 +18,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Pending
 
 from qpuflow.flows.leisure import Leisure
+from qpuflow.flows.next_in_line import NextInLine
 from qpuflow.flows.outbox import create_run, prefect_client, queued
 from qpuflow.flows.resources import Resources
 from qpuflow.flows.waiting_list import UNSEEN
@@ -72,6 +73,7 @@ class Claims:
         self._changed_at = float("-inf")
         """When seats became scarce, or enough."""
         self._leisure = Leisure(SHOW_EVERY_SECONDS, LEFT_ALONE)
+        self._next_in_line = NextInLine()
 
     @property
     def in_hand(self) -> frozenset[UUID]:
@@ -82,6 +84,7 @@ class Claims:
         """Start as many as are free, and a booker's beside. `at_work` are the runs that have a
         seat. Whether there may be more to start: one of each user is looked at."""
         free -= len(self._claiming)
+        self._next_in_line.clear()
         waiting = await self._waiting(replace(held, runs=held.runs | frozenset(at_work)))
         if self._shared.draining.is_set():
             return False
@@ -93,8 +96,19 @@ class Claims:
         for one in chosen:
             self._start(one.carriage)
         if unseated and self._is_time_to_show():
-            self._show(chain(unseated, waiting))
+            self._show(unseated := [*unseated, *waiting])
+        self._next_in_line.set(chain(unseated, waiting))
         return bool(chosen) and left is None
+
+    def go_on(self, free: int, at_work: Collection[UUID]) -> bool:
+        """Start as many as are free by the last look, without another. False: it takes one."""
+        if not self._next_in_line.is_known or self._shared.draining.is_set():
+            return False
+        missing = max(0, free - len(self._claiming))
+        chosen = self._next_in_line.take(missing, {*at_work, *self._refused, *self.in_hand})
+        for carriage in chosen:
+            self._start(carriage)
+        return len(chosen) == missing
 
     async def settled(self) -> None:
         """Whatever was being claimed has begun, or was given up."""
@@ -142,6 +156,7 @@ class Claims:
             return None
         if run is None:
             self.refuse(carriage.flow_run_id or carriage.id)
+            self._next_in_line.is_shared()
         elif run.id in self._refused:
             return None
         return run

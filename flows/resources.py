@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Generator, Hashable
+from collections.abc import AsyncGenerator, Callable, Generator, Hashable
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -57,7 +57,10 @@ class Resources:
         self.ending: set[UUID] = set()
         """Flow runs that somebody cancelled: they begin nothing more."""
         self.idle: set[UUID] = set()
-        """Flow runs that wait for another run, or for a time: their seats are free."""
+        """Flow runs whose seats are free: they wait for another run, or for a time, or have only
+        something to show."""
+        self.seat_left: Callable[[], None] = lambda: None
+        """Called when a run leaves its seat, and has not ended."""
         self._carrying: dict[UUID, Suspension] = {}
         self.crowded = False
         """Runs wait for a seat: who has nothing to do gives it up."""
@@ -86,6 +89,7 @@ class Resources:
     def leaving_the_seat(self, flow_run_id: UUID) -> Generator[None]:
         """Who waits in the block keeps nobody from starting: least of all whom it waits for."""
         self.idle.add(flow_run_id)
+        self.seat_left()
         try:
             yield
         finally:

@@ -65,6 +65,8 @@ async def carry_batch(
             only_asks = await batches.only_unapproved(session, batch_id)
         if outcomes[LEFT] or (is_empty and only_asks and carrying.may_sleep):
             await fall_asleep(shared, flow_run_id)
+        with shared.leaving_the_seat(flow_run_id):  # the QPU has no part in the rest
+            await board.finish()
     return outcomes
 
 

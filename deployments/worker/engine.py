@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Coroutine
+from contextvars import copy_context
 from typing import Any
 from uuid import UUID
 
@@ -123,11 +124,13 @@ class Engine:
         self._flows: dict[UUID, tuple[float, Flow[..., Any]]] = {}
         self._offer = Offer()
         self._claims = Claims(
-            shared, qpu, begin=self._begin_own, send=self._send, again=self._look_again
+            shared, qpu, begin=self._begin_own, send=self._send, again=self._seat_left
         )
         self._sent: dict[UUID, float] = {}
         """Runs that the worker was told to start, and when: they have a seat."""
         self._look = asyncio.Event()
+        shared.seat_left = self._seat_left
+        self._context = copy_context()
 
     def obey(self, order: Order) -> None:
         run_id = order.flow_run_id
@@ -175,9 +178,20 @@ class Engine:
             return False
         now = time.monotonic()
         self._sent = {run: at for run, at in self._sent.items() if now - at < SENT_SECONDS}
-        seated = self._runs.keys() | self._sent.keys()
-        free = self._offer.seats - len(seated - self._shared.idle)
-        return await self._claims.fill(free, seated, self._offer.held)
+        return await self._claims.fill(*self._seats(), self._offer.held)
+
+    def _seats(self) -> tuple[int, frozenset[UUID]]:
+        """How many are free, and the runs that have one."""
+        seated = frozenset(self._runs.keys() | self._sent.keys())
+        return self._offer.seats - len(seated - self._shared.idle), seated
+
+    def _seat_left(self) -> None:
+        """Who starts next inherits nothing of the run that leaves."""
+        asyncio.get_running_loop().call_soon(self._go_on, context=self._context)
+
+    def _go_on(self) -> None:
+        if not self._claims.go_on(*self._seats()):
+            self._look.set()
 
     def _begin_own(self, run: FlowRun) -> None:
         self._writer.write(line(Answer(news=News.BEGUN, flow_run_id=run.id)))
@@ -187,9 +201,6 @@ class Engine:
         """Have the worker start it."""
         self._sent[run_id] = time.monotonic()
         self._writer.write(line(Answer(news=News.NEXT, flow_run_id=run_id)))
-
-    def _look_again(self) -> None:
-        self._look.set()
 
     def _forget(self, run_id: UUID) -> None:
         """It was to be next and is not there: its seat is free, and its job another run's."""
@@ -303,7 +314,7 @@ class Engine:
             self._shared.ending.discard(run_id)
             answer = Answer(news=News.ENDED, flow_run_id=run_id, broke=broke)
             self._writer.write(line(answer))
-            self._look.set()
+            self._seat_left()
 
     async def _execute(self, flow_run: FlowRun) -> None:
         if flow_run.deployment_id is None:

@@ -110,6 +110,10 @@ class Claims:
             self._start(carriage)
         return len(chosen) == missing
 
+    def look_first(self) -> None:
+        """Before the next is started: runs of some that are in line are created now, or were."""
+        self._next_in_line.clear()
+
     async def settled(self) -> None:
         """Whatever was being claimed has begun, or was given up."""
         if self._claiming:
@@ -194,6 +198,7 @@ class Claims:
         except Exception as error:  # noqa: BLE001  they are created when they start
             _log.warning("Not all that wait are shown to: %r", error)
         finally:
+            self.look_first()
             self._showing = frozenset()
             self._again()
 

@@ -39,14 +39,16 @@ class WaitingList:
         """When each carrier was looked at, and what its run says."""
         self._rests_until = 0.0
 
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() >= self._rests_until
+
     async def show(self, held: Held, in_hand: Collection[UUID], *, is_open: bool) -> None:
         """Say of the run looked at longest ago why it waits; create it if it is missing.
 
         `held` are those that Prefect holds back, all of them unless the work pool `is_open`.
         Carriers `in_hand` are about to start, or shown already.
         """
-        if time.monotonic() < self._rests_until:
-            return
         self._rests_until = time.monotonic() + BETWEEN_SECONDS
         async with self._shared.ledger.begin() as session:
             listed = await carriers.without_seat(session, self._qpu, UNSEEN, LISTED)

@@ -164,14 +164,18 @@ class Engine:
             while not self._shared.draining.is_set():
                 try:
                     if not await self._fill():
-                        await waiting_list.show(
-                            self._offer.held, self._claims.in_hand, is_open=self._offer.seats > 0
-                        )
+                        if waiting_list.is_due:
+                            await self._show(waiting_list)
                         await end_missed(self._shared.ledger, self._qpu)
                         await within(self._look, LOOK_FOR_WORK_SECONDS)
                 except Exception as error:  # noqa: BLE001  else nothing would ever start again
                     _log.warning("Nothing started: %s", error, exc_info=_unexpected(error))
                     await asyncio.sleep(1.0)
+
+    async def _show(self, waiting_list: WaitingList) -> None:
+        self._claims.look_first()
+        held, in_hand = self._offer.held, self._claims.in_hand
+        await waiting_list.show(held, in_hand, is_open=self._offer.seats > 0)
 
     async def _fill(self) -> bool:
         if not self._offer.seats:

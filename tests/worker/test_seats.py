@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import Any
 
 import pytest
 
+from qpuflow.flows.artifacts import MAX_PICTURES
 from tests.examples.expectations import EXAMPLES
 from tests.system.installation import Installation, eventually
 from tests.system.test_kills import BELL, SLOW, request, submitted
@@ -117,3 +121,31 @@ async def test_a_user_s_turn_comes_however_many_runs_another_has_started_in_pref
     assert await stack.value(between, job) <= SEATS + 1
     for run in crowd:
         assert (await stack.ended(run))["state_type"] == "COMPLETED"
+
+
+def most_at_once(runs: Iterable[dict[str, Any]]) -> int:
+    begin_and_end = [
+        change for run in runs for change in ((run["start_time"], 1), (run["end_time"], -1))
+    ]
+    return max(accumulate(change for _, change in sorted(begin_and_end)))
+
+
+async def test_runs_that_only_have_something_left_to_show_keep_nobody_out(
+    stack: Installation,
+) -> None:
+    assert (await stack.run("--operator", "pause", QPU, "Until all are there")).code == 0
+    one = request(BELL, 100, "once").model_copy(update={"qpu": QPU, "key": None})
+    many = [one] * MAX_PICTURES
+    shown = [job for n in range(SEATS) for job in await submitted(stack, f"painter-{n}", *many)]
+    assert (await stack.run("--operator", "resume", QPU)).code == 0
+    await stack.all_ended(shown)
+    late = [job for n in range(SEATS) for job in await submitted(stack, f"guest-{n}", one)]
+    await stack.all_ended(late)
+    query = (
+        "SELECT DISTINCT c.flow_run_id FROM carriers c JOIN jobs j USING (batch_id) "
+        "WHERE j.id = ANY($1)"
+    )
+    carried = await stack.rows(query, [*shown, *late])
+    runs = [await stack.ended(str(row["flow_run_id"])) for row in carried]
+    assert len(runs) == 2 * SEATS
+    assert most_at_once(runs) > SEATS

@@ -99,3 +99,20 @@ async def test_prefect_shows_short_steps_whole_and_long_ones_as_they_begin(
         assert one["start_time"] < one["end_time"]
         assert one["run_count"] == 1
         assert one["total_run_time"] > 0.1
+
+
+async def test_a_short_run_has_no_heartbeat_that_says_only_that_it_runs(
+    stack: Installation, site: Site, worker: Worker
+) -> None:
+    run = await site.start("takes_steps")
+    await run.ends("Completed")
+    own = {"resource": {"id": [f"prefect.flow-run.{run.id}"]}}
+
+    async def told() -> list[str] | None:
+        found = await stack.prefect("POST", "/events/filter", {"filter": own, "limit": 50})
+        names = [one["event"].rsplit(".", 1)[1] for one in found["events"]]
+        return names if "Completed" in names else None
+
+    names = await eventually(told, "its end is not told of", 20)
+    assert "Running" in names
+    assert "heartbeat" not in names

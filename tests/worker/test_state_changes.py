@@ -86,7 +86,8 @@ async def test_prefect_shows_short_steps_whole_and_long_ones_as_they_begin(
         return found if ends == ["prefect.task-run.Completed"] * 3 else None
 
     *short, long = await eventually(all_told, "not all steps are told of", 20)
-    assert [len(one) for one in short] == [1, 1]
+    # Twice a second what there is is sent: of two steps in a row that parts one at most.
+    assert sorted(len(one) for one in short) in ([1, 1], [1, 2])
     assert [one["event"] for one in long] == ["prefect.task-run.Running", long[-1]["event"]]
     assert all(later["follows"] == earlier["id"] for earlier, later in pairwise(long))
 

@@ -160,7 +160,7 @@ class Claims:
             return None
         if run is None:
             self.refuse(carriage.flow_run_id or carriage.id)
-            self._next_in_line.is_shared()
+            self._next_in_line.mark_shared()
         elif run.id in self._refused:
             return None
         return run

@@ -34,7 +34,7 @@ class NextInLine:
         self._line = iter(line)
         self._believed_until = self._clock() + BELIEVED_SECONDS
 
-    def is_shared(self) -> None:
+    def mark_shared(self) -> None:
         """One of them was another engine's, or is gone."""
         self.clear()
         self._shared_until = self._clock() + SHARED_SECONDS
